@@ -1,0 +1,1 @@
+"""The training lab: makes, judges and exports the networks that genred runs."""
