@@ -1,0 +1,1 @@
+"""From scores to what is said: gate, smoother, segments."""

@@ -1,0 +1,180 @@
+"""The messages genred sends: one typed class for each, to JSON and back.
+
+Every message knows its feed (``""`` for the node's own), the capture time ``ts`` of the audio it
+speaks of (Unix seconds here, UTC ISO 8601 with milliseconds on the wire) and a sequence number
+that rises by one from message to message of the same feed and class, so that a reader can tell a
+lost message from a silent feed.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field, fields
+from datetime import datetime
+from enum import StrEnum
+from typing import Any, ClassVar, Self
+
+from genred.clock import iso
+from genred.labels import UNKNOWN, Kind
+
+SCHEMA_VERSION = 1
+
+
+class EventType(StrEnum):
+    """What can happen on a feed."""
+
+    STARTED = "started"
+    """The first label of a feed, or the first after its audio was away."""
+    CHANGED = "changed"
+    """Another label than before."""
+    ENDED = "ended"
+    """The last label is over and none follows: the audio has gone away."""
+    DEAD_AIR = "dead_air"
+    """Silence has lasted for longer than a radio station's should."""
+    RECOVERED = "recovered"
+    """Sound again after dead air."""
+
+
+class SourceStatus(StrEnum):
+    """What a feed's source is doing."""
+
+    STARTING = "starting"
+    LISTENING = "listening"
+    RECONNECTING = "reconnecting"
+    ENDED = "ended"
+    FAILED = "failed"
+
+    @property
+    def online(self) -> bool:
+        """Is audio arriving."""
+        return self is SourceStatus.LISTENING
+
+
+_TIMES = {"ts", "since", "start", "end", "started_at"}
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Message:
+    """What all messages share."""
+
+    topic: ClassVar[str]
+    """The last part of the MQTT topic, and the message's name in JSON lines."""
+
+    feed: str
+    ts: float
+    seq: int
+
+    def to_dict(self) -> dict[str, Any]:
+        """Plain JSON-able values; times as ISO 8601."""
+        out: dict[str, Any] = {"schema_version": SCHEMA_VERSION}
+        for each in fields(self):
+            value = getattr(self, each.name)
+            if each.name in _TIMES and value is not None:
+                value = iso(value)
+            out[each.name] = value
+        return out
+
+    @classmethod
+    def from_dict(cls, data: dict[str, Any]) -> Self:
+        """Read what :meth:`to_dict` wrote.
+
+        Raises ``ValueError`` for another schema version, ``KeyError`` for a missing field.
+        """
+        if data.get("schema_version") != SCHEMA_VERSION:
+            raise ValueError(f"schema_version {data.get('schema_version')!r} is not readable here")
+        values: dict[str, Any] = {}
+        for each in fields(cls):
+            value = data[each.name]
+            if each.name in _TIMES and value is not None:
+                value = datetime.fromisoformat(value).timestamp()
+            values[each.name] = value
+        return cls(**values)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class NodeInfo(Message):
+    """What runs on this node; retained."""
+
+    topic: ClassVar[str] = "info"
+
+    version: str
+    model: dict[str, Any]
+    labels: list[str]
+    provider: str
+    started_at: float
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class FeedState(Message):
+    """What a feed is playing now; retained, sent on every change and as a heartbeat."""
+
+    topic: ClassVar[str] = "state"
+
+    label: str = UNKNOWN
+    kind: str = Kind.UNKNOWN.value
+    confidence: float = 0.0
+    since: float | None = None
+    scores: dict[str, float] = field(default_factory=dict)
+    """Smoothed probabilities by label, they sum to 1; empty until a whole window was heard."""
+    level_dbfs: float = -120.0
+    dead_air: bool = False
+    station: str | None = None
+    title: str | None = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class FeedEvent(Message):
+    """Something happened on a feed; never retained.
+
+    ``label``, ``confidence`` and ``start`` are those of the segment that begins (``started``,
+    ``changed``) or is over (``ended``); ``previous`` and ``previous_seconds`` are label and length
+    of the one before. ``end`` is set by ``ended`` alone.
+    """
+
+    topic: ClassVar[str] = "event"
+
+    event_type: str
+    label: str
+    kind: str
+    confidence: float
+    start: float
+    end: float | None = None
+    previous: str | None = None
+    previous_seconds: float | None = None
+    title: str | None = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class FeedScores(Message):
+    """One decision in full; opt-in, never retained."""
+
+    topic: ClassVar[str] = "scores"
+
+    raw: dict[str, float]
+    smoothed: dict[str, float]
+    label: str
+    level_dbfs: float
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class FeedHealth(Message):
+    """How well a feed is being heard; retained."""
+
+    topic: ClassVar[str] = "health"
+
+    status: str = SourceStatus.STARTING.value
+    heard_seconds: float = 0.0
+    decisions: int = 0
+    overflows: int = 0
+    """Times the sound card or the ring was overrun."""
+    dropped_seconds: float = 0.0
+    """Audio lost by those."""
+    gaps: int = 0
+    reconnects: int = 0
+    lag_ms: float = 0.0
+    """From the end of the newest window's audio to its decision."""
+    level_dbfs: float = -120.0
+    last_error: str = ""
+
+
+FEED_MESSAGES: tuple[type[Message], ...] = (FeedState, FeedEvent, FeedScores, FeedHealth)
+MESSAGES: tuple[type[Message], ...] = (NodeInfo, *FEED_MESSAGES)

@@ -1,0 +1,1 @@
+"""Where what is heard goes out: one file for each way."""

@@ -1,0 +1,46 @@
+"""``[[feeds]]``: what is listened to."""
+
+from __future__ import annotations
+
+from typing import Literal
+
+from pydantic import Field
+
+from genred.settings.judgement import JudgementSettings
+from genred.settings.section import Section
+
+
+class FeedSettings(Section):
+    """One thing to listen to."""
+
+    id: str = Field(min_length=1, max_length=64, pattern=r"^[a-zA-Z0-9_-]+$")
+    """The feed's name in topics: letters, digits, ``_`` and ``-``."""
+
+    source: str = Field(min_length=1)
+    """What to listen to: ``device:NAME`` (or an index, or ``device:default``), a file, a folder,
+    a URL (http, https, rtsp; Icecast, SHOUTcast, HLS), ``-`` for raw PCM on standard input,
+    ``station`` or ``station:SEED`` for the synthesised station."""
+
+    channel: Literal["mix", "left", "right"] = "mix"
+    """Which channel of a stereo source."""
+
+    rate: int | None = Field(default=None, ge=1000, le=768_000)
+    """Samples a second: of raw PCM (48000 if not given); of a device its own if not given."""
+
+    channels: int | None = Field(default=None, ge=1, le=64)
+    """Channels: of raw PCM (1 if not given); of a device at most two of its own if not given."""
+
+    format: Literal["s16le", "f32le"] = "s16le"
+    """Sample format of raw PCM."""
+
+    fast: bool = False
+    """Files: as fast as it goes instead of in real time."""
+
+    loop: bool = False
+    """Files: begin again at the end."""
+
+    buffer_s: float = Field(default=10.0, ge=1, le=600)
+    """Seconds of audio the ring holds between capture and analysis."""
+
+    judgement: JudgementSettings | None = None
+    """Judgement for this feed alone, in the place of ``[judgement]`` as a whole."""

@@ -1,0 +1,47 @@
+"""``[judgement]``: from scores to what is said."""
+
+from __future__ import annotations
+
+from typing import Self
+
+from pydantic import Field, model_validator
+
+from genred.settings.section import Section
+
+
+class JudgementSettings(Section):
+    """From scores to what is said. A feed may set its own under ``[feeds.judgement]``."""
+
+    silence_dbfs: float = Field(default=-55.0, ge=-120, le=0)
+    """Below this level (RMS of one hop, dBFS) the gate closes and nothing is classified."""
+
+    silence_hysteresis_db: float = Field(default=3.0, ge=0, le=40)
+    """The gate opens again only this far above ``silence_dbfs``."""
+
+    silence_after_s: float = Field(default=2.0, ge=0, le=3600)
+    """The gate must be closed for so long before ``silence`` is said."""
+
+    dead_air_after_s: float = Field(default=10.0, gt=0, le=86400)
+    """The gate must be closed for so long before it is dead air."""
+
+    recover_after_s: float = Field(default=1.0, ge=0, le=3600)
+    """The gate must be open for so long before dead air is over."""
+
+    mean_duration_s: float = Field(default=40.0, gt=0, le=86400)
+    """How long one label lasts on average: how sticky the smoother is."""
+
+    evidence: float = Field(default=0.25, gt=0, le=1)
+    """Weight of one decision. Windows overlap, so that decisions repeat each other: about hop
+    divided by window counts each second of audio once."""
+
+    enter: float = Field(default=0.6, gt=0, lt=1)
+    """A label is said when its smoothed probability reaches this."""
+
+    exit: float = Field(default=0.35, gt=0, lt=1)
+    """A label that is said stays until its smoothed probability falls below this."""
+
+    @model_validator(mode="after")
+    def _ordered(self) -> Self:
+        if self.exit > self.enter:
+            raise ValueError("exit must not be above enter")
+        return self

@@ -1,0 +1,1 @@
+"""Where sound comes in: one file for each kind of source."""
