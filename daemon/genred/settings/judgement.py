@@ -40,6 +40,9 @@ class JudgementSettings(Section):
     exit: float = Field(default=0.35, gt=0, lt=1)
     """A label that is said stays until its smoothed probability falls below this."""
 
+    unknown_after_s: float = Field(default=2.0, ge=0, le=3600)
+    """No label must have been sure for so long before ``unknown`` is said."""
+
     @model_validator(mode="after")
     def _ordered(self) -> Self:
         if self.exit > self.enter:

@@ -1,0 +1,118 @@
+"""From samples to what is said, for many feeds at once: model, gate, smoother and judges.
+
+The pure middle of genred: no threads, no clock, no outside. The daemon's engine and
+``genred tag`` both work through it, so that a file and a live feed are judged alike.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from genred.judgement.gate import peak_dbfs, rms_dbfs
+from genred.judgement.judge import Change, Judge
+from genred.judgement.smoother import predict, uniform, update
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from numpy.typing import NDArray
+
+    from genred.model.session import Model
+    from genred.settings.judgement import JudgementSettings
+
+    Floats = NDArray[np.float32]
+
+
+@dataclass(frozen=True, slots=True)
+class Decision:
+    """What one hop of one feed came to."""
+
+    row: int
+    end: float
+    """Capture time of the end of the window, Unix seconds."""
+    level_dbfs: float
+    peak_dbfs: float
+    logmel: Floats
+    """The new frames, ``[n_mels, frames]``."""
+    raw: Floats | None
+    """The network's calibrated probabilities ``[labels]``; None before a whole window of real
+    audio and while the gate is closed."""
+    smoothed: Floats | None
+    """The belief ``[labels]``; None before a whole window."""
+    changes: tuple[Change, ...]
+
+
+class Analyser:
+    """Judges ``len(by)`` feeds, each a row with a state of its own."""
+
+    def __init__(self, model: Model, by: Sequence[JudgementSettings]) -> None:
+        self.model = model
+        self._state = model.new_state(len(by))
+        self._belief = uniform(len(by), len(model.metadata.labels))
+        self._heard = np.zeros(len(by), np.int64)
+        self.judges = [Judge(model.metadata, each) for each in by]
+        hop_s = model.metadata.hop / model.metadata.sample_rate
+        self._change = np.array(
+            [[min(hop_s / each.mean_duration_s, 0.5)] for each in by], np.float32
+        )
+        self._evidence = np.array([[each.evidence] for each in by], np.float32)
+
+    def reset(self, row: int) -> list[Change]:
+        """Begin anew on ``row``, as after a gap; tells what has ended by that."""
+        self._state[row] = 0
+        self._heard[row] = 0
+        self._belief[row] = 1 / self._belief.shape[1]
+        return self.judges[row].reset()
+
+    def step(self, rows: Sequence[int], audio: Floats, ends: Sequence[float]) -> list[Decision]:
+        """Take one hop of each of ``rows``: ``audio`` ``[len(rows), hop]``, ending at ``ends``.
+
+        A row may stand in ``rows`` only once.
+        """
+        model = self.model
+        index = np.asarray(rows)
+        # A source may deliver what is no number; let it be silence rather than poison the state.
+        if not np.isfinite(audio).all():
+            audio = np.nan_to_num(audio, nan=0.0, posinf=0.0, neginf=0.0)
+        logits, logmel, self._state[index] = model.step(audio, self._state[index])
+        self._heard[index] += model.metadata.hop
+        levels = rms_dbfs(audio).tolist()
+        peaks = peak_dbfs(audio).tolist()
+        raw = model.probabilities(logits)
+        judges = [self.judges[row] for row in rows]
+        dead_before = [judge.gate.dead_air for judge in judges]
+        gates = [
+            judge.listen(level, end) for judge, level, end in zip(judges, levels, ends, strict=True)
+        ]
+        whole = self._heard[index] >= model.metadata.window
+        heard = whole & np.array([gate.open for gate in gates])
+        belief = self._belief[index]
+        weighed = update(belief, raw, self._change[index], self._evidence[index])
+        moved = predict(belief, self._change[index])
+        belief = np.where(heard[:, None], weighed, np.where(whole[:, None], moved, belief))
+        for position, judge in enumerate(judges):
+            if judge.gate.silent(ends[position], judge.by):
+                belief[position] = 1 / belief.shape[1]
+        self._belief[index] = belief
+        decisions = []
+        for position, (row, judge) in enumerate(zip(rows, judges, strict=True)):
+            probabilities = raw[position] if heard[position] else None
+            changes: list[Change] = []
+            if whole[position]:
+                changes = judge.decide(probabilities, belief[position], dead_before[position])
+            decisions.append(
+                Decision(
+                    row=row,
+                    end=ends[position],
+                    level_dbfs=levels[position],
+                    peak_dbfs=peaks[position],
+                    logmel=logmel[position],
+                    raw=probabilities,
+                    smoothed=belief[position] if whole[position] else None,
+                    changes=tuple(changes),
+                )
+            )
+        return decisions

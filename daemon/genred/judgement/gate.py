@@ -1,0 +1,62 @@
+"""Level and gate: is there anything to hear at all?"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+from typing import TYPE_CHECKING, Final
+
+import numpy as np
+
+if TYPE_CHECKING:
+    from numpy.typing import NDArray
+
+    from genred.settings.judgement import JudgementSettings
+
+FLOOR_DBFS: Final = -120.0
+"""Digital silence is said to be this, never minus infinity and never 0."""
+
+_FLOOR_POWER: Final = np.float32(10 ** (FLOOR_DBFS / 10))
+_FLOOR_PEAK: Final = np.float32(10 ** (FLOOR_DBFS / 20))
+
+
+def rms_dbfs(audio: NDArray[np.float32]) -> NDArray[np.float32]:
+    """RMS level of each row of ``audio`` ``[feeds, samples]`` in dB re full scale 1.0."""
+    power = np.einsum("fs,fs->f", audio, audio) / np.float32(audio.shape[1])
+    level: NDArray[np.float32] = 10 * np.log10(np.maximum(power, _FLOOR_POWER))
+    return level
+
+
+def peak_dbfs(audio: NDArray[np.float32]) -> NDArray[np.float32]:
+    """Highest sample of each row of ``audio`` ``[feeds, samples]`` in dB re full scale 1.0."""
+    peak = np.maximum(audio.max(axis=1), -audio.min(axis=1))
+    level: NDArray[np.float32] = 20 * np.log10(np.maximum(peak, _FLOOR_PEAK))
+    return level
+
+
+@dataclass(frozen=True, slots=True)
+class Gate:
+    """The gate of one feed: open while there is sound. Times are those of the audio, seconds."""
+
+    open: bool = True
+    since: float | None = None
+    """Since when it is as it is; None before the first audio."""
+    dead_air: bool = False
+
+    def step(self, level: float, start: float, end: float, by: JudgementSettings) -> Gate:
+        """The gate after audio of ``level`` dBFS from ``start`` to ``end``."""
+        threshold = by.silence_dbfs + (0.0 if self.open else by.silence_hysteresis_db)
+        is_open = level >= threshold
+        if self.since is None or is_open != self.open:
+            gate = Gate(open=is_open, since=start, dead_air=self.dead_air)
+        else:
+            gate = self
+        lasted = end - (gate.since or start)
+        if not gate.open and not gate.dead_air and lasted >= by.dead_air_after_s:
+            return replace(gate, dead_air=True)
+        if gate.open and gate.dead_air and lasted >= by.recover_after_s:
+            return replace(gate, dead_air=False)
+        return gate
+
+    def silent(self, end: float, by: JudgementSettings) -> bool:
+        """Has the gate been closed for long enough to speak of silence at ``end``?"""
+        return not self.open and self.since is not None and end - self.since >= by.silence_after_s

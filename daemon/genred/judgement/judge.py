@@ -1,0 +1,175 @@
+"""What is said of one feed: thresholds with hysteresis, segments, and what has changed."""
+
+from __future__ import annotations
+
+from collections import deque
+from dataclasses import dataclass, replace
+from typing import TYPE_CHECKING, Final
+
+import numpy as np
+
+from genred.judgement.gate import Gate
+from genred.labels import SILENCE, UNKNOWN, Kind
+from genred.messages import EventType
+from genred.views import Segment
+
+if TYPE_CHECKING:
+    from numpy.typing import NDArray
+
+    from genred.model.metadata import ModelMetadata
+    from genred.settings.judgement import JudgementSettings
+
+    Floats = NDArray[np.float32]
+
+HISTORY_S: Final = 20.0
+"""How far back the beginning of a segment is looked for; longer than any label takes to be said."""
+
+
+@dataclass(frozen=True, slots=True)
+class Change:
+    """Something to tell: what happened, the segment that began and the one that is over."""
+
+    event: EventType
+    segment: Segment
+    """The segment it speaks of: the new one, or for ``ended`` the one that is over."""
+    previous: Segment | None = None
+
+
+class Judge:
+    """The judgement of one feed; all it remembers is in its attributes, `reset` forgets it.
+
+    A label is said when the smoothed probability reaches ``enter`` and stays until it falls below
+    ``exit``; when none is sure enough for ``unknown_after_s``, ``unknown`` is. Where a segment
+    begins is estimated when it is announced, which is later: as the maximum-likelihood change
+    point between the two labels (Page, "Continuous Inspection Schemes", Biometrika 1954).
+    """
+
+    def __init__(self, metadata: ModelMetadata, by: JudgementSettings) -> None:
+        self.by = by
+        self._labels = metadata.label_names
+        self._kinds = {label.name: label.kind.value for label in metadata.labels}
+        self._kinds |= {SILENCE: Kind.SILENCE.value, UNKNOWN: Kind.UNKNOWN.value}
+        self._window_s = metadata.window / metadata.sample_rate
+        self._hop_s = metadata.hop / metadata.sample_rate
+        self._history: deque[tuple[float, Floats]] = deque(maxlen=round(HISTORY_S / self._hop_s))
+        self.gate = Gate()
+        self.segment: Segment | None = None
+        self._started = False
+        self._unsure_since: float | None = None
+        self._end = 0.0
+
+    def reset(self) -> list[Change]:
+        """Forget everything, as after a gap; tells what has ended by that."""
+        changes = []
+        if self.gate.dead_air:
+            changes.append(Change(EventType.RECOVERED, self._silence(self._end)))
+        if self.segment is not None and self._started:
+            over = replace(self.segment, end=self._end)
+            changes.append(Change(EventType.ENDED, over))
+        self.gate = Gate()
+        self.segment = None
+        self._started = False
+        self._unsure_since = None
+        self._history.clear()
+        return changes
+
+    def listen(self, level: float, end: float) -> Gate:
+        """Take in the level of the newest hop; before :meth:`decide`."""
+        self._end = end
+        self.gate = self.gate.step(level, end - self._hop_s, end, self.by)
+        return self.gate
+
+    def decide(self, raw: Floats | None, belief: Floats, was_dead_air: bool) -> list[Change]:
+        """Say what is on, given the decision's ``raw`` probabilities and ``belief`` ``[labels]``.
+
+        ``raw`` is None while the gate is closed. Returns what has changed, oldest first.
+        """
+        end = self._end
+        if raw is not None:
+            self._history.append((end, np.log(np.maximum(raw, 1e-6))))
+        label, confidence = self._choose(belief, end)
+        changes = []
+        if self.gate.dead_air != was_dead_air:
+            event = EventType.DEAD_AIR if self.gate.dead_air else EventType.RECOVERED
+            changes.append(Change(event, self._silence(end)))
+        if self.segment is not None and label == self.segment.label:
+            self.segment = replace(self.segment, confidence=confidence)
+            return changes
+        previous = self.segment
+        start = self._beginning(label, previous, end)
+        self.segment = Segment(label, self._kinds[label], start, None, confidence)
+        if self._started:
+            over = None if previous is None else replace(previous, end=start)
+            changes.append(Change(EventType.CHANGED, self.segment, over))
+        elif label != UNKNOWN:
+            # Not to know yet at the beginning is no news: nothing that could be named has started.
+            self._started = True
+            changes.append(Change(EventType.STARTED, self.segment))
+        return changes
+
+    def _choose(self, belief: Floats, end: float) -> tuple[str, float]:
+        """The label to say now and how sure it is."""
+        if self.gate.silent(end, self.by):
+            self._unsure_since = None
+            return SILENCE, 1.0
+        top = int(belief.argmax())
+        best = float(belief[top])
+        current = self.segment.label if self.segment is not None else UNKNOWN
+        stands = self.segment.confidence if self.segment is not None else best
+        if best >= self.by.enter:
+            self._unsure_since = None
+            return self._labels[top], best
+        held = float(belief[self._labels.index(current)]) if current in self._labels else 0.0
+        if held >= self.by.exit:
+            self._unsure_since = None
+            return current, held
+        if not self.gate.open:
+            # Too short to be silence, and nothing to judge by: what was said stands.
+            return current, stands
+        if self._unsure_since is None:
+            self._unsure_since = end
+        if end - self._unsure_since >= self.by.unknown_after_s or current == UNKNOWN:
+            return UNKNOWN, best
+        return current, held if current in self._labels else stands
+
+    def _beginning(self, label: str, previous: Segment | None, end: float) -> float:
+        """Where in the audio the segment that is announced at ``end`` began."""
+        earliest = previous.start if previous is not None else end - self._window_s
+        if label == SILENCE:
+            start = self.gate.since if self.gate.since is not None else end
+        elif previous is not None and previous.label == SILENCE:
+            start = self.gate.since if self.gate.open and self.gate.since is not None else end
+        elif label == UNKNOWN:
+            start = self._unsure_since if self._unsure_since is not None else end
+        else:
+            start = self._change_point(label, previous, end)
+        return min(max(start, earliest), end)
+
+    def _change_point(self, label: str, previous: Segment | None, end: float) -> float:
+        """Maximum-likelihood time of the change to ``label`` within the remembered decisions.
+
+        The cumulative log-likelihood ratio of the new label against the old one falls while the
+        old one is on and rises afterwards; its minimum is the change. A decision speaks for the
+        middle of its window.
+        """
+        earliest = previous.start if previous is not None else end - self._window_s
+        heard = [(moment, each) for moment, each in self._history if moment > earliest]
+        if previous is None or not heard:
+            return earliest
+        ends = [moment for moment, _ in heard]
+        logs = np.stack([each for _, each in heard])
+        new = self._labels.index(label)
+        if previous.label in self._labels:
+            against = logs[:, self._labels.index(previous.label)]
+        else:
+            against = np.delete(logs, new, axis=1).max(axis=1)
+        total = np.cumsum(logs[:, new] - against)
+        lowest = int(np.argmin(total))
+        if total[lowest] >= 0:
+            # Likelier ever since: from the beginning, or from as far back as is remembered.
+            return earliest if len(heard) < len(self._history) else ends[0] - self._window_s / 2
+        return ends[min(lowest + 1, len(ends) - 1)] - self._window_s / 2
+
+    def _silence(self, end: float) -> Segment:
+        start = self.gate.since if self.gate.since is not None else end
+        return Segment(SILENCE, Kind.SILENCE.value, start, None, 1.0)

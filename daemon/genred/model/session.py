@@ -1,0 +1,285 @@
+"""Running a model file: loading, refusing what does not fit, and one step for many feeds."""
+
+from __future__ import annotations
+
+import logging
+import time
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Final, Literal
+
+import numpy as np
+import onnxruntime
+from pydantic import ValidationError
+
+from genred.errors import InputError, ModelError, UnavailableError
+from genred.model.metadata import FORMAT_VERSION, METADATA_KEY, ModelMetadata
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping, Sequence
+
+    from numpy.typing import NDArray
+
+    Floats = NDArray[np.float32]
+
+log = logging.getLogger("genred.model")
+
+FILE_NAME: Final = "model.onnx"
+
+MAX_BYTES: Final = 512 * 2**20
+"""A compact network has a few MB; a file beyond this is a mistake and would fill the memory."""
+
+WARM_UP_STEPS: Final = 3
+"""The first steps of a session allocate; a decision must not wait on that."""
+
+MEASURED_STEPS: Final = 10
+"""Steps timed on each provider when ``auto`` has a choice."""
+
+PROVIDERS: Final = {"cpu": "CPUExecutionProvider", "cuda": "CUDAExecutionProvider"}
+
+Provider = Literal["cpu", "cuda"]
+
+
+class Model:
+    """A loaded model file.
+
+    One step takes the new samples of some feeds and their states and returns logits, the new
+    log-mel frames and the next states; the states belong to the caller (see
+    :mod:`genred.model.metadata` for the shapes). Not thread-safe beyond what onnxruntime is.
+    """
+
+    def __init__(
+        self,
+        path: Path,
+        metadata: ModelMetadata,
+        session: onnxruntime.InferenceSession,
+        provider: Provider,
+    ) -> None:
+        self.path = path
+        self.metadata = metadata
+        self.provider = provider
+        self._session = session
+
+    @property
+    def frames_per_step(self) -> int:
+        """Log-mel frames that one step adds."""
+        return self.metadata.hop // self.metadata.front_end.hop_length
+
+    def new_state(self, feeds: int) -> Floats:
+        """States for ``feeds`` that have heard nothing: ``[feeds, state_size]``."""
+        return np.zeros((feeds, self.metadata.state_size), np.float32)
+
+    def step(self, audio: Floats, state: Floats) -> tuple[Floats, Floats, Floats]:
+        """Take ``audio`` ``[feeds, hop]`` and ``state`` ``[feeds, state_size]`` one step on.
+
+        Returns logits ``[feeds, labels]``, log-mel ``[feeds, n_mels, frames]`` and next state.
+        """
+        logits, logmel, next_state = self._session.run(
+            ("logits", "logmel", "next_state"), {"audio": audio, "state": state}
+        )
+        return logits, logmel, next_state
+
+    def probabilities(self, logits: Floats) -> Floats:
+        """Calibrated probabilities, each row sums to 1: softmax of logits over temperature."""
+        scaled = logits / np.float32(self.metadata.calibration.temperature)
+        scaled -= scaled.max(axis=-1, keepdims=True)
+        np.exp(scaled, out=scaled)
+        scaled /= scaled.sum(axis=-1, keepdims=True)
+        return scaled
+
+
+def shipped_model() -> Path:
+    """The model that comes with genred: in the package, or beside it in a source tree.
+
+    Raises :class:`InputError` where neither is there.
+    """
+    package = Path(__file__).resolve().parents[1]
+    for candidate in (package / "shipped" / FILE_NAME, package.parents[1] / "models" / "compact"):
+        if candidate.exists():
+            return candidate
+    raise InputError("no model was shipped with this installation", "name one with --model FILE")
+
+
+def load_model(
+    path: Path | None = None,
+    *,
+    provider: Literal["auto", "cpu", "cuda"] = "cpu",
+    threads: int = 1,
+    feeds: int = 1,
+) -> Model:
+    """Load a model file, or the ``model.onnx`` of a folder, and warm it up for ``feeds`` feeds.
+
+    ``auto`` takes the GPU only where a step for ``feeds`` feeds is measured to be faster there.
+    Raises :class:`InputError` where there is no file, :class:`ModelError` where it does not fit,
+    :class:`UnavailableError` where ``cuda`` is asked for and cannot be had.
+    """
+    path = path or shipped_model()
+    data = _read(path)
+    available = onnxruntime.get_available_providers()
+    if provider == "cuda" and PROVIDERS["cuda"] not in available:
+        raise UnavailableError(
+            "CUDA is asked for, but this onnxruntime has none",
+            "install genred[gpu] instead of genred[cpu], or set provider = 'cpu'",
+        )
+    wanted: list[Provider] = ["cpu"] if provider == "auto" else [provider]
+    if provider == "auto" and PROVIDERS["cuda"] in available:
+        wanted.append("cuda")
+    models = []
+    for each in wanted:
+        try:
+            models.append(_open(path, data, each, threads, feeds))
+        except UnavailableError as error:
+            if provider != "auto":
+                raise
+            log.warning("%s; going on with the CPU", error.message)
+    if len(models) == 1:
+        return models[0]
+    timed = sorted(models, key=lambda model: _seconds_a_step(model, feeds))
+    log.info("provider %s measured fastest for %d feed(s)", timed[0].provider, feeds)
+    return timed[0]
+
+
+def _read(path: Path) -> bytes:
+    file = path / FILE_NAME if path.is_dir() else path
+    try:
+        size = file.stat().st_size
+        if size > MAX_BYTES:
+            raise ModelError(f"{file} is {size / 2**20:.0f} MB: too large for a model of genred")
+        data = file.read_bytes()
+    except FileNotFoundError:
+        raise InputError(f"no model at {file}", "name a model.onnx, or its folder") from None
+    except OSError as error:
+        raise InputError(f"cannot read {file}: {error.strerror}") from None
+    if not data:
+        raise ModelError(f"{file} is empty")
+    return data
+
+
+def _open(path: Path, data: bytes, provider: Provider, threads: int, feeds: int) -> Model:
+    options = onnxruntime.SessionOptions()
+    options.intra_op_num_threads = threads
+    options.inter_op_num_threads = 1
+    options.log_severity_level = 3
+    # Threads that spin between two decisions would burn a core for nothing.
+    options.add_session_config_entry("session.intra_op.allow_spinning", "0")
+    chosen: list[Any] = [PROVIDERS[provider]]
+    if provider == "cuda":
+        chosen = [(PROVIDERS["cuda"], {"cudnn_conv_algo_search": "HEURISTIC"}), PROVIDERS["cpu"]]
+    try:
+        session = onnxruntime.InferenceSession(data, options, providers=chosen)
+    except Exception as error:  # noqa: BLE001 - onnxruntime raises classes of no common base
+        raise ModelError(
+            f"{path} is not an ONNX file that onnxruntime can load", _first_line(error)
+        ) from None
+    if session.get_providers()[0] != PROVIDERS[provider]:
+        # onnxruntime falls back to the CPU without an error; here that is never silent.
+        raise UnavailableError(
+            f"the {provider} provider was asked for, but onnxruntime chose "
+            f"{session.get_providers()[0]}",
+            "see that driver and CUDA libraries fit, or set provider = 'cpu'",
+        )
+    model = Model(path, _metadata(path, session), session, provider)
+    _check_signature(path, model.metadata, session)
+    _warm_up(path, model, feeds)
+    return model
+
+
+def _first_line(error: Exception) -> str:
+    return str(error).strip().splitlines()[0][:200]
+
+
+def _metadata(path: Path, session: onnxruntime.InferenceSession) -> ModelMetadata:
+    text = session.get_modelmeta().custom_metadata_map.get(METADATA_KEY)
+    if text is None:
+        raise ModelError(
+            f"{path} is an ONNX file, but not one of genred's: its metadata has no "
+            f"{METADATA_KEY!r}",
+            "export it with 'genred train'",
+        )
+    try:
+        return ModelMetadata.from_json(text)
+    except ValidationError as error:
+        first = error.errors()[0]
+        where = ".".join(str(part) for part in first["loc"]) or "metadata"
+        if where == "format_version":
+            raise ModelError(
+                f"{path} has format version {first['input']!r}; this genred reads "
+                f"version {FORMAT_VERSION}",
+                "export it anew with this version's 'genred train'",
+            ) from None
+        raise ModelError(f"{path}: {where}: {first['msg']}") from None
+
+
+def _check_signature(
+    path: Path, metadata: ModelMetadata, session: onnxruntime.InferenceSession
+) -> None:
+    """Hold the graph's inputs and outputs against what the metadata promises."""
+    if metadata.hop % metadata.front_end.hop_length:
+        raise ModelError(f"{path}: hop is not a whole number of front-end frames")
+    frames = metadata.hop // metadata.front_end.hop_length
+    expected_inputs = {"audio": (metadata.hop,), "state": (metadata.state_size,)}
+    expected_outputs = {
+        "logits": (len(metadata.labels),),
+        "logmel": (metadata.front_end.n_mels, frames),
+        "next_state": (metadata.state_size,),
+    }
+    _compare(path, "input", session.get_inputs(), expected_inputs)
+    _compare(path, "output", session.get_outputs(), expected_outputs)
+
+
+def _compare(
+    path: Path, role: str, found: Sequence[Any], expected: Mapping[str, tuple[int, ...]]
+) -> None:
+    by_name = {each.name: each for each in found}
+    if set(by_name) != set(expected):
+        raise ModelError(
+            f"{path}: its {role}s are {', '.join(sorted(by_name))}; "
+            f"they should be {', '.join(sorted(expected))}"
+        )
+    for name, shape in expected.items():
+        each = by_name[name]
+        if each.type != "tensor(float)":
+            raise ModelError(f"{path}: {role} {name} is {each.type}; it should be tensor(float)")
+        batch, *rest = each.shape
+        # A dimension that the exporter could not name is checked by the warm-up's real step.
+        known = all(
+            not isinstance(have, int) or have == want
+            for have, want in zip(rest, shape, strict=False)
+        )
+        if isinstance(batch, int) or len(rest) != len(shape) or not known:
+            wanted = ", ".join(str(size) for size in shape)
+            raise ModelError(
+                f"{path}: {role} {name} is {each.shape}; by its metadata it should be "
+                f"[feeds, {wanted}]"
+            )
+
+
+def _warm_up(path: Path, model: Model, feeds: int) -> None:
+    """Run a few real steps: memory is allocated, shapes and values are what they should be."""
+    metadata = model.metadata
+    generator = np.random.default_rng(0)
+    audio = (0.1 * generator.standard_normal((feeds, metadata.hop))).astype(np.float32)
+    state = model.new_state(feeds)
+    for _ in range(WARM_UP_STEPS):
+        try:
+            logits, logmel, state = model.step(audio, state)
+        except Exception as error:  # noqa: BLE001 - onnxruntime raises classes of no common base
+            raise ModelError(f"{path} fails on its first step", _first_line(error)) from None
+        shapes = (logits.shape, logmel.shape, state.shape)
+        expected = (
+            (feeds, len(metadata.labels)),
+            (feeds, metadata.front_end.n_mels, model.frames_per_step),
+            (feeds, metadata.state_size),
+        )
+        if shapes != expected:
+            raise ModelError(f"{path} returns shapes {shapes}; by its metadata {expected}")
+        if not (np.isfinite(logits).all() and np.isfinite(state).all()):
+            raise ModelError(f"{path} returns values that are not finite numbers")
+
+
+def _seconds_a_step(model: Model, feeds: int) -> float:
+    audio = np.zeros((feeds, model.metadata.hop), np.float32)
+    state = model.new_state(feeds)
+    start = time.perf_counter()
+    for _ in range(MEASURED_STEPS):
+        _, _, state = model.step(audio, state)
+    return (time.perf_counter() - start) / MEASURED_STEPS
