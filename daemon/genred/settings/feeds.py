@@ -6,7 +6,7 @@ from typing import Literal
 
 from pydantic import Field
 
-from genred.settings.judgement import JudgementSettings
+from genred.settings.judgement import JudgementOverrides
 from genred.settings.section import Section
 
 
@@ -42,5 +42,5 @@ class FeedSettings(Section):
     buffer_s: float = Field(default=10.0, ge=1, le=600)
     """Seconds of audio the ring holds between capture and analysis."""
 
-    judgement: JudgementSettings | None = None
-    """Judgement for this feed alone, in the place of ``[judgement]`` as a whole."""
+    judgement: JudgementOverrides = JudgementOverrides()
+    """Judgement for this feed alone: any keys of ``[judgement]``, which gives the others."""

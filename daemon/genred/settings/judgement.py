@@ -2,16 +2,14 @@
 
 from __future__ import annotations
 
-from typing import Self
+from typing import Any, Self
 
-from pydantic import Field, model_validator
+from pydantic import ConfigDict, Field, model_validator
 
 from genred.settings.section import Section
 
 
-class JudgementSettings(Section):
-    """From scores to what is said. A feed may set its own under ``[feeds.judgement]``."""
-
+class _Keys(Section):
     silence_dbfs: float = Field(default=-55.0, ge=-120, le=0)
     """Below this level (RMS of one hop, dBFS) the gate closes and nothing is classified."""
 
@@ -43,8 +41,31 @@ class JudgementSettings(Section):
     unknown_after_s: float = Field(default=2.0, ge=0, le=3600)
     """No label must have been sure for so long before ``unknown`` is said."""
 
+
+class JudgementSettings(_Keys):
+    """From scores to what is said. A feed may set its own under ``[feeds.judgement]``."""
+
     @model_validator(mode="after")
     def _ordered(self) -> Self:
         if self.exit > self.enter:
             raise ValueError("exit must not be above enter")
         return self
+
+
+def _without_defaults(schema: dict[str, Any]) -> None:
+    for each in schema["properties"].values():
+        each.pop("default", None)
+
+
+class JudgementOverrides(_Keys):
+    """A feed's own judgement: any keys of ``[judgement]``, which gives those not named here."""
+
+    model_config = ConfigDict(json_schema_extra=_without_defaults)
+
+    def over(self, base: JudgementSettings) -> JudgementSettings:
+        """``base`` with the keys that were given here.
+
+        Raises ``pydantic.ValidationError`` where the two do not go together.
+        """
+        given = self.model_dump(exclude_unset=True)
+        return JudgementSettings.model_validate({**base.model_dump(), **given}) if given else base
