@@ -2,12 +2,16 @@
 
 from __future__ import annotations
 
+import re
+from pathlib import Path
 from typing import Literal
 
 from pydantic import Field
 
 from genred.settings.judgement import JudgementOverrides
 from genred.settings.section import Section
+
+_URL = re.compile(r"[A-Za-z][A-Za-z0-9+.-]*://")
 
 
 class FeedSettings(Section):
@@ -44,3 +48,9 @@ class FeedSettings(Section):
 
     judgement: JudgementOverrides = JudgementOverrides()
     """Judgement for this feed alone: any keys of ``[judgement]``, which gives the others."""
+
+
+def source_path(source: str) -> Path | None:
+    """The file or folder that ``source`` names; None where it names anything else."""
+    named = source in {"-", "default", "station"} or source.startswith(("device:", "station:"))
+    return None if named or _URL.match(source) else Path(source)
