@@ -57,6 +57,7 @@ class Judge:
         self._started = False
         self._unsure_since: float | None = None
         self._end = 0.0
+        self._sum, self._count = 0.0, 0
 
     def reset(self) -> list[Change]:
         """Forget everything, as after a gap; tells what has ended by that."""
@@ -64,8 +65,7 @@ class Judge:
         if self.gate.dead_air:
             changes.append(Change(EventType.RECOVERED, self._silence(self._end)))
         if self.segment is not None and self._started:
-            over = replace(self.segment, end=self._end)
-            changes.append(Change(EventType.ENDED, over))
+            changes.append(Change(EventType.ENDED, self._over(self.segment, self._end)))
         self.gate = Gate()
         self.segment = None
         self._started = False
@@ -94,18 +94,24 @@ class Judge:
             changes.append(Change(event, self._silence(end)))
         if self.segment is not None and label == self.segment.label:
             self.segment = replace(self.segment, confidence=confidence)
+            self._sum, self._count = self._sum + confidence, self._count + 1
             return changes
         previous = self.segment
         start = self._beginning(label, previous, end)
+        over = None if previous is None else self._over(previous, start)
         self.segment = Segment(label, self._kinds[label], start, None, confidence)
+        self._sum, self._count = confidence, 1
         if self._started:
-            over = None if previous is None else replace(previous, end=start)
             changes.append(Change(EventType.CHANGED, self.segment, over))
         elif label != UNKNOWN:
             # Not to know yet at the beginning is no news: nothing that could be named has started.
             self._started = True
             changes.append(Change(EventType.STARTED, self.segment))
         return changes
+
+    def _over(self, segment: Segment, end: float) -> Segment:
+        """A segment that ends; its confidence is the mean over all of it."""
+        return replace(segment, end=end, confidence=self._sum / self._count)
 
     def _choose(self, belief: Floats, end: float) -> tuple[str, float]:
         """The label to say now and how sure it is."""

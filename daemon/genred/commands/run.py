@@ -1,0 +1,325 @@
+"""``genred run``: listen to the feeds that are configured and tell what is playing."""
+
+from __future__ import annotations
+
+import argparse
+import re
+import signal
+import sys
+import threading
+from contextlib import ExitStack, contextmanager
+from pathlib import Path
+from typing import TYPE_CHECKING, Final
+
+from genred.commands.common import add_config_options, load
+from genred.errors import GenredError, InternalError, UsageError
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator, Sequence
+
+    from genred.engine import Engine
+    from genred.feed import FeedSetup
+    from genred.publishers.base import Publisher
+    from genred.publishers.mqtt import MqttPublisher
+    from genred.settings.feeds import FeedSettings
+    from genred.settings.root import Settings
+
+STATION_FEED: Final = "station"
+"""The feed's id when nothing is configured: the synthesised station."""
+
+POLL_S: Final = 0.2
+"""How often the main thread looks whether it is time to stop."""
+
+STOP_S: Final = 5.0
+"""A stop that takes longer than this is a fault, and is said to be one."""
+
+DASHBOARD_LOGMEL_S: Final = 12.0
+"""Seconds of log-mel that the widest dashboard shows."""
+
+
+def add_parser(subparsers: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
+    """Describe the command."""
+    parser = subparsers.add_parser(
+        "run",
+        help="listen, and tell what is playing",
+        description="Listen to the configured feeds and tell what is playing: over MQTT, and on "
+        "a dashboard or, with --plain or without a terminal, in one line a change. With neither "
+        "a configuration nor --source it is the demo: a synthesised station and a broker of its "
+        "own. A source or broker named here that refuses ends the command; one named in a "
+        "configuration is tried for ever.",
+    )
+    add_run_options(parser)
+    group = parser.add_argument_group("what to listen to")
+    group.add_argument(
+        "--source",
+        action="append",
+        metavar="SOURCE",
+        help="device:NAME, default, a file, a folder, a URL, - (raw PCM on standard input), "
+        "station or station:SEED; may be given several times; replaces the configured feeds",
+    )
+    group.add_argument("--channel", choices=["mix", "left", "right"], help="of a stereo source")
+    group.add_argument("--rate", type=int, help="samples a second of raw PCM or a device")
+    group.add_argument("--channels", type=int, help="channels of raw PCM or a device")
+    group.add_argument("--format", choices=["s16le", "f32le"], help="of raw PCM")
+    group.add_argument("--fast", action="store_true", default=None, help="files: not in real time")
+    group.add_argument("--loop", action="store_true", default=None, help="files: begin again")
+    parser.set_defaults(run=run, demo=False)
+
+
+def add_run_options(parser: argparse.ArgumentParser) -> None:
+    """Options that ``run`` and ``demo`` share."""
+    add_config_options(parser)
+    parser.add_argument(
+        "--duration", type=_seconds, metavar="SECONDS", help="stop after so many seconds"
+    )
+    parser.add_argument(
+        "--plain", action="store_true", default=None, help="one line a change, no dashboard"
+    )
+    parser.add_argument(
+        "--json", action="store_true", help="like --plain, each message as one line of JSON"
+    )
+    parser.add_argument(
+        "--provider", choices=["auto", "cpu", "cuda"], help="what the model runs on"
+    )
+    parser.add_argument(
+        "--log-level", choices=["debug", "info", "warning", "error"], help="what is worth a line"
+    )
+
+
+def _seconds(text: str) -> float:
+    seconds = float(text)
+    if not 0 < seconds < float("inf"):
+        raise argparse.ArgumentTypeError("must be a positive number of seconds")
+    return seconds
+
+
+def typed_feeds(args: argparse.Namespace) -> list[FeedSettings]:
+    """The feeds that ``--source`` names; ids come from the names.
+
+    Raises :class:`UsageError` where an option does not fit.
+    """
+    from pydantic import ValidationError
+
+    from genred.settings.feeds import FeedSettings
+
+    options = {
+        name: getattr(args, name)
+        for name in ("channel", "rate", "channels", "format", "fast", "loop")
+        if getattr(args, name) is not None
+    }
+    feeds: list[FeedSettings] = []
+    taken: set[str] = set()
+    for source in args.source:
+        feed_id = name = _id_of(source)
+        number = 2
+        while feed_id in taken:
+            feed_id, number = f"{name}_{number}", number + 1
+        taken.add(feed_id)
+        try:
+            feeds.append(FeedSettings(id=feed_id, source=source, **options))
+        except ValidationError as error:
+            first = error.errors()[0]
+            raise UsageError(f"--{first['loc'][0]}: {first['msg']}") from None
+    return feeds
+
+
+def _id_of(source: str) -> str:
+    """A short id for a source: the last telling part of its name."""
+    if source == "-":
+        return "stdin"
+    tail = source.split("?", maxsplit=1)[0].rstrip("/").rsplit("/", 1)[-1].rsplit("@", 1)[-1]
+    stem = Path(tail.removeprefix("device:")).stem
+    return re.sub(r"[^a-zA-Z0-9_-]+", "_", stem).strip("_")[:40] or "feed"
+
+
+def run(args: argparse.Namespace) -> int:
+    """Carry out the command."""
+    from genred import logs
+    from genred.clock import SystemClock
+    from genred.engine import Engine
+    from genred.feed import Display
+
+    loaded = load(args)
+    settings = loaded.settings
+    sources = getattr(args, "source", None)
+    demo = args.demo or not (sources or settings.feeds)
+    dashboard = not (settings.dashboard.plain or args.json) and sys.stdout.isatty()
+    logs.setup(settings.logging.level)
+    clock = SystemClock()
+    feeds = _feeds(args, settings, demo=demo)
+    setups = open_feeds(feeds, settings, typed=bool(sources))
+
+    from genred.model.session import load_model
+
+    model = load_model(
+        settings.model.path,
+        provider=settings.model.provider,
+        threads=settings.model.threads,
+        feeds=len(setups),
+    )
+    with ExitStack() as stack:
+        publishers, mqtt = _publishers(args, settings, stack, demo=demo, dashboard=dashboard)
+        engine = Engine(
+            model,
+            setups,
+            publishers,
+            clock,
+            node=settings.node.name,
+            heartbeat_s=settings.mqtt.heartbeat_s,
+            scores=settings.mqtt.scores,
+            display=Display(DASHBOARD_LOGMEL_S, settings.dashboard.strip_minutes * 60)
+            if dashboard
+            else None,
+        )
+        # A broker typed on the command line that refuses ends the command, like a source does.
+        refused = mqtt if args.mqtt is not None else None
+        return _supervise(engine, settings, args.duration, refused, dashboard=dashboard)
+
+
+def _feeds(args: argparse.Namespace, settings: Settings, *, demo: bool) -> Sequence[FeedSettings]:
+    from genred.settings.feeds import FeedSettings
+
+    if demo:
+        seed = getattr(args, "seed", None)
+        source = "station" if seed is None else f"station:{seed}"
+        return [FeedSettings(id=STATION_FEED, source=source)]
+    return typed_feeds(args) if args.source else settings.feeds
+
+
+def open_feeds(
+    feeds: Sequence[FeedSettings], settings: Settings, *, typed: bool
+) -> list[FeedSetup]:
+    """Make a source for each feed; nothing is opened yet.
+
+    Raises :class:`GenredError` where a source cannot be understood.
+    """
+    from genred.clock import SystemClock
+    from genred.feed import FeedSetup
+    from genred.sources import open_source
+
+    clock = SystemClock()
+    return [
+        FeedSetup(feed, settings.judgement_for(feed), open_source(feed, clock), retry=not typed)
+        for feed in feeds
+    ]
+
+
+def _publishers(
+    args: argparse.Namespace, settings: Settings, stack: ExitStack, *, demo: bool, dashboard: bool
+) -> tuple[list[Publisher], MqttPublisher | None]:
+    publishers: list[Publisher] = []
+    mqtt_settings, mqtt = settings.mqtt, None
+    embedded = settings.broker.embedded
+    if mqtt_settings.url is None and (embedded == "on" or (embedded == "auto" and demo)):
+        from genred.publishers.broker import EmbeddedBroker, watch_line
+
+        broker = EmbeddedBroker(settings.broker.port)
+        port = broker.start()
+        stack.callback(broker.stop)
+        mqtt_settings = mqtt_settings.model_copy(update={"url": f"mqtt://127.0.0.1:{port}"})
+        if not dashboard:
+            sys.stderr.write(f"watch what is published: {watch_line(port)}\n")
+    if mqtt_settings.url is not None:
+        from genred.publishers.mqtt import MqttPublisher
+
+        mqtt = MqttPublisher(mqtt_settings, settings.node.name)
+        publishers.append(mqtt)
+    if not dashboard:
+        from genred.publishers.plain import PlainPublisher
+
+        publishers.append(PlainPublisher(sys.stdout, json_lines=args.json))
+    return publishers, mqtt
+
+
+def _supervise(
+    engine: Engine,
+    settings: Settings,
+    duration: float | None,
+    refused: MqttPublisher | None,
+    *,
+    dashboard: bool,
+) -> int:
+    """Run the engine on a thread of its own until it ends, a signal comes or time is up."""
+    stop = threading.Event()
+    crash: list[BaseException] = []
+
+    def work() -> None:
+        try:
+            engine.run(stop)
+        except BaseException as error:  # noqa: BLE001 - told below, on the main thread
+            crash.append(error)
+
+    thread = threading.Thread(target=work, name="genred-engine", daemon=True)
+
+    def ended() -> bool:
+        return stop.is_set() or not thread.is_alive() or _refusal(refused) is not None
+
+    with _stopped_by_signals(stop), _stopped_after(duration, stop):
+        thread.start()
+        try:
+            _watch(engine, settings, ended, stop, dashboard=dashboard)
+            failure = _refusal(refused)
+        finally:
+            stop.set()
+            thread.join(STOP_S)
+    if crash:
+        raise crash[0]
+    if thread.is_alive():
+        raise InternalError(f"the engine did not stop within {STOP_S:.0f} s")
+    failure = failure or engine.error
+    if failure is not None:
+        raise failure
+    return 0
+
+
+def _watch(
+    engine: Engine,
+    settings: Settings,
+    ended: Callable[[], bool],
+    stop: threading.Event,
+    *,
+    dashboard: bool,
+) -> None:
+    """Keep the main thread, and the screen, until the end."""
+    if dashboard:
+        from genred.dashboard.live import Dashboard
+
+        Dashboard(engine.view, settings.dashboard).run(ended)
+        return
+    while not ended():
+        stop.wait(POLL_S)
+
+
+@contextmanager
+def _stopped_by_signals(stop: threading.Event) -> Iterator[None]:
+    before = {
+        number: signal.signal(number, lambda *_: stop.set())
+        for number in (signal.SIGINT, signal.SIGTERM)
+    }
+    try:
+        yield
+    finally:
+        for number, handler in before.items():
+            signal.signal(number, handler)
+
+
+@contextmanager
+def _stopped_after(seconds: float | None, stop: threading.Event) -> Iterator[None]:
+    if seconds is None:
+        yield
+        return
+    timer = threading.Timer(seconds, stop.set)
+    timer.daemon = True
+    timer.start()
+    try:
+        yield
+    finally:
+        timer.cancel()
+
+
+def _refusal(mqtt: MqttPublisher | None) -> GenredError | None:
+    from genred.errors import AccessError
+
+    if mqtt is not None and isinstance(mqtt.first_failure, AccessError):
+        return mqtt.first_failure
+    return None

@@ -1,0 +1,235 @@
+"""The daemon's heart: takes hops from all feeds, has them judged in one batch, tells publishers.
+
+One thread runs :meth:`Engine.run`. Sources write on threads of their own; publishers take
+messages without waiting. A display asks for a :class:`NodeView` from yet another thread.
+"""
+
+from __future__ import annotations
+
+import logging
+import threading
+from typing import TYPE_CHECKING, Final
+
+import numpy as np
+
+from genred import __version__
+from genred.analysis import Analyser
+from genred.feed import Display, Feed, FeedSetup
+from genred.intake import Chunk, FeedIntake
+from genred.messages import Message, NodeInfo, SourceStatus
+from genred.publishers.base import FeedInfo
+from genred.sources.runner import FeedRunner
+from genred.views import NodeView
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from genred.clock import Clock
+    from genred.errors import GenredError
+    from genred.model.session import Model
+    from genred.publishers.base import Publisher
+
+log = logging.getLogger("genred.engine")
+
+COALESCE_S: Final = 0.01
+"""With several feeds, wait so long for others to become ready and share a batch. Small against
+the 250 ms of a hop, large against the time a feed alone costs."""
+
+POLL_S: Final = 0.25
+"""How often states, heartbeats and ends are looked after when no audio comes."""
+
+MAX_TICKS_IN_A_ROW: Final = 64
+"""After so many batches without a pause (files read fast) the rest gets its turn."""
+
+
+class Engine:
+    """Listens to all feeds until they end or it is told to stop."""
+
+    def __init__(
+        self,
+        model: Model,
+        setups: Sequence[FeedSetup],
+        publishers: Sequence[Publisher],
+        clock: Clock,
+        *,
+        node: str,
+        heartbeat_s: float,
+        scores: bool = False,
+        display: Display | None = None,
+    ) -> None:
+        self.model = model
+        self.publishers = tuple(publishers)
+        self._clock = clock
+        self._node = node
+        self._heartbeat_s = heartbeat_s
+        self._scores = scores
+        self._wake = threading.Event()
+        self._lock = threading.Lock()
+        self._started_at = clock.now()
+        self._next_heartbeat = clock.monotonic() + heartbeat_s
+        self._analyser = Analyser(model, [setup.judgement for setup in setups])
+        metadata = model.metadata
+        self._audio = np.zeros((len(setups), metadata.hop), np.float32)
+        self.feeds: list[Feed] = []
+        for row, setup in enumerate(setups):
+            intake = FeedIntake(
+                setup.settings.id,
+                metadata.sample_rate,
+                metadata.hop,
+                setup.settings.buffer_s,
+                self._wake,
+                clock,
+            )
+            runner = FeedRunner(setup.source, intake, clock, retry=setup.retry)
+            judge = self._analyser.judges[row]
+            self.feeds.append(Feed(setup, intake, runner, judge, metadata, display or Display()))
+
+    @property
+    def info(self) -> NodeInfo:
+        """What runs here, as a message."""
+        return NodeInfo(
+            feed="",
+            ts=self._started_at,
+            seq=1,
+            version=__version__,
+            model=self.model.metadata.summary(),
+            labels=list(self.model.metadata.label_names),
+            provider=self.model.provider,
+            started_at=self._started_at,
+        )
+
+    @property
+    def finished(self) -> bool:
+        """Have all feeds come to their end?"""
+        return all(feed.closed for feed in self.feeds)
+
+    @property
+    def error(self) -> GenredError | None:
+        """What a feed that has failed for good has failed of."""
+        return next((feed.runner.error for feed in self.feeds if feed.runner.error), None)
+
+    def run(self, stop: threading.Event) -> None:
+        """Listen until ``stop`` is set or all feeds have ended; publishers are told of the end."""
+        infos = [FeedInfo(id=feed.id, source=feed.source.description) for feed in self.feeds]
+        for publisher in self.publishers:
+            publisher.start(self.info, infos)
+        for feed in self.feeds:
+            feed.runner.start()
+        try:
+            while not stop.is_set() and not self.finished:
+                self._clock.wait(self._wake, POLL_S)
+                self._wake.clear()
+                if len(self.feeds) > 1:
+                    self._clock.wait(stop, COALESCE_S)
+                for _ in range(MAX_TICKS_IN_A_ROW):
+                    if stop.is_set() or not self.tick():
+                        break
+                else:
+                    self._wake.set()
+                self.look_after()
+        finally:
+            for feed in self.feeds:
+                feed.runner.stop()
+            for feed in self.feeds:
+                self._close(feed)
+            for publisher in self.publishers:
+                publisher.stop()
+
+    def tick(self) -> int:
+        """Judge one hop of every feed that has one ready; returns how many had."""
+        rows: list[int] = []
+        chunks: list[Chunk] = []
+        for row, feed in enumerate(self.feeds):
+            chunk = feed.intake.take(self._audio[len(rows)])
+            if chunk is None:
+                continue
+            if chunk.fresh:
+                self._begin_anew(row, chunk.start)
+            rows.append(row)
+            chunks.append(chunk)
+        if not rows:
+            return 0
+        audio = self._audio[: len(rows)]
+        decisions = self._analyser.step(rows, audio, [chunk.end for chunk in chunks])
+        now = self._clock.monotonic()
+        for decision, chunk in zip(decisions, chunks, strict=True):
+            feed = self.feeds[decision.row]
+            with self._lock:
+                feed.take(decision, chunk, now - chunk.arrived)
+                events = feed.events(decision.changes, decision.end)
+                state = feed.state_if_changed(decision.end)
+            self._tell(*events, state)
+            if self._scores:
+                self._tell(feed.scores())
+        return len(rows)
+
+    def look_after(self) -> None:
+        """Tell of sources that came, went or ended, and send heartbeats when they are due."""
+        now = self._clock.now()
+        due = self._clock.monotonic() >= self._next_heartbeat
+        if due:
+            self._next_heartbeat = self._clock.monotonic() + self._heartbeat_s
+        for row, feed in enumerate(self.feeds):
+            if feed.runner.done and not feed.closed:
+                if feed.intake.available() >= self.model.metadata.hop:
+                    continue
+                self._close(feed)
+            status = feed.intake.status
+            if status is not feed.status_told:
+                went = feed.status_told is SourceStatus.LISTENING
+                feed.status_told = status
+                if went and not status.online:
+                    self._begin_anew(row, now)
+                with self._lock:
+                    health, state = feed.health(now), feed.state_if_changed(now)
+                self._tell(health, state)
+            elif due:
+                with self._lock:
+                    health, state = feed.health(now), feed.state(now)
+                self._tell(health, state)
+
+    def view(self) -> NodeView:
+        """Everything a display shows, at this moment; may be called from any thread."""
+        now = self._clock.now()
+        with self._lock:
+            feeds = tuple(feed.view(now) for feed in self.feeds)
+        metadata = self.model.metadata
+        return NodeView(
+            node=self._node,
+            version=__version__,
+            model=metadata.name,
+            provider=self.model.provider,
+            labels=metadata.label_names,
+            kinds={label.name: label.kind.value for label in metadata.labels},
+            started_at=self._started_at,
+            clock=now,
+            publishers=tuple(publisher.status() for publisher in self.publishers),
+            feeds=feeds,
+        )
+
+    def _begin_anew(self, row: int, ts: float) -> None:
+        """Forget what a feed's window held; what was on has ended."""
+        feed = self.feeds[row]
+        with self._lock:
+            events = feed.events(self._analyser.reset(row), ts)
+            feed.forget()
+        self._tell(*events)
+
+    def _close(self, feed: Feed) -> None:
+        if feed.closed:
+            return
+        feed.closed = True
+        row = self.feeds.index(feed)
+        now = self._clock.now()
+        self._begin_anew(row, now)
+        feed.status_told = feed.intake.status
+        with self._lock:
+            state, health = feed.state_if_changed(now), feed.health(now)
+        self._tell(state, health)
+
+    def _tell(self, *messages: Message | None) -> None:
+        for message in messages:
+            if message is None:
+                continue
+            for publisher in self.publishers:
+                publisher.offer(message)

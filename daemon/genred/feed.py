@@ -1,0 +1,265 @@
+"""One feed as the engine keeps it: what has been said of it, what was counted, and its messages."""
+
+from __future__ import annotations
+
+from collections import deque
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Final
+
+import numpy as np
+
+from genred.judgement.gate import FLOOR_DBFS
+from genred.labels import UNKNOWN, Kind
+from genred.messages import (
+    EventType,
+    FeedEvent,
+    FeedHealth,
+    FeedScores,
+    FeedState,
+    SourceStatus,
+)
+from genred.views import FeedView, Segment
+
+if TYPE_CHECKING:
+    from numpy.typing import NDArray
+
+    from genred.analysis import Decision
+    from genred.intake import Chunk, FeedIntake
+    from genred.judgement.judge import Change, Judge
+    from genred.model.metadata import ModelMetadata
+    from genred.settings.feeds import FeedSettings
+    from genred.settings.judgement import JudgementSettings
+    from genred.sources.base import Source, StreamInfo
+    from genred.sources.runner import FeedRunner
+
+EVENTS_KEPT: Final = 50
+"""Events a display can scroll through; the history of a feed is another's business."""
+
+PEAK_HOLD_S: Final = 1.5
+"""How long the level meter's peak stands, as on a studio's meter."""
+
+
+@dataclass(frozen=True, slots=True)
+class FeedSetup:
+    """What the engine is given to make a feed of."""
+
+    settings: FeedSettings
+    judgement: JudgementSettings
+    source: Source
+    retry: bool = True
+    """Open it again for ever, even if it cannot be opened the first time."""
+
+
+@dataclass(frozen=True, slots=True)
+class Display:
+    """How much of the past is kept for a display; all zero where there is none."""
+
+    logmel_s: float = 0.0
+    strip_s: float = 0.0
+
+
+class Feed:
+    """A feed's memory on the analysis side; touched by the engine's thread alone."""
+
+    def __init__(
+        self,
+        setup: FeedSetup,
+        intake: FeedIntake,
+        runner: FeedRunner,
+        judge: Judge,
+        metadata: ModelMetadata,
+        display: Display,
+    ) -> None:
+        self.id = setup.settings.id
+        self.source = setup.source
+        self.intake = intake
+        self.runner = runner
+        self.closed = False
+        self.status_told: SourceStatus | None = None
+        self._judge = judge
+        self._labels = metadata.label_names
+        self._n_mels = metadata.front_end.n_mels
+        self._frame_rate = metadata.sample_rate / metadata.front_end.hop_length
+        self._display = display
+        hop_s = metadata.hop / metadata.sample_rate
+        self._logmel: deque[NDArray[np.float32]] = deque(maxlen=round(display.logmel_s / hop_s))
+        self._peaks: deque[float] = deque([FLOOR_DBFS], maxlen=max(1, round(PEAK_HOLD_S / hop_s)))
+        self._segments: deque[Segment] = deque()
+        self._events: deque[FeedEvent] = deque(maxlen=EVENTS_KEPT)
+        self._seq = {"state": 0, "event": 0, "scores": 0, "health": 0}
+        self._decision: Decision | None = None
+        self._info: StreamInfo | None = None
+        self._decisions = 0
+        self._lag_ms = 0.0
+        self._state_told: tuple[object, ...] = ()
+
+    def take(self, decision: Decision, chunk: Chunk, lag_s: float) -> None:
+        """Remember a decision, the chunk it came of and how late it was."""
+        self._decision = decision
+        self._info = chunk.info
+        self._lag_ms = lag_s * 1000
+        if decision.smoothed is not None:
+            self._decisions += 1
+        self._peaks.append(decision.peak_dbfs)
+        if self._logmel.maxlen:
+            self._logmel.append(decision.logmel.T)
+
+    def forget(self) -> None:
+        """Nothing that was heard is on any more: the audio is away."""
+        self._decision = None
+        self._peaks.clear()
+        self._peaks.append(FLOOR_DBFS)
+
+    def events(self, changes: tuple[Change, ...] | list[Change], ts: float) -> list[FeedEvent]:
+        """Messages for ``changes`` that were noticed at ``ts``; remembers segments and events."""
+        return [self._event(change, ts) for change in changes]
+
+    def _event(self, change: Change, ts: float) -> FeedEvent:
+        segment, previous = change.segment, change.previous
+        if change.event in (EventType.STARTED, EventType.CHANGED):
+            self._close_segment(segment.start)
+        elif change.event is EventType.ENDED:
+            self._close_segment(segment.end or ts)
+        if segment.end is not None:
+            # What is over ended when its audio did, however late that was noticed.
+            ts = segment.end
+        event = FeedEvent(
+            feed=self.id,
+            ts=ts,
+            seq=self._next("event"),
+            event_type=change.event.value,
+            label=segment.label,
+            kind=segment.kind,
+            confidence=round(segment.confidence, 4),
+            start=segment.start,
+            end=segment.end,
+            previous=previous.label if previous is not None else None,
+            previous_seconds=(
+                round((previous.end or ts) - previous.start, 3) if previous is not None else None
+            ),
+            title=self._info.title if self._info is not None else None,
+        )
+        if change.event in (EventType.STARTED, EventType.CHANGED):
+            self._segments.append(segment)
+        self._events.append(event)
+        return event
+
+    def _close_segment(self, end: float) -> None:
+        if self._segments and self._segments[-1].end is None:
+            last = self._segments.pop()
+            if end > last.start:
+                self._segments.append(
+                    Segment(last.label, last.kind, last.start, end, last.confidence)
+                )
+        while self._segments and (self._segments[0].end or end) < end - self._display.strip_s:
+            self._segments.popleft()
+
+    def state(self, now: float) -> FeedState:
+        """What is on, as a message; ``now`` is its time where nothing is being heard."""
+        decision, segment = self._decision, self._judge.segment
+        smoothed = decision.smoothed if decision is not None else None
+        return FeedState(
+            feed=self.id,
+            ts=decision.end if decision is not None else now,
+            seq=self._next("state"),
+            label=segment.label if segment is not None else UNKNOWN,
+            kind=segment.kind if segment is not None else Kind.UNKNOWN.value,
+            confidence=round(segment.confidence, 4) if segment is not None else 0.0,
+            since=segment.start if segment is not None else None,
+            scores=self._scores(smoothed),
+            level_dbfs=round(decision.level_dbfs, 1) if decision is not None else FLOOR_DBFS,
+            dead_air=self._judge.gate.dead_air,
+            station=self._info.station if self._info is not None else None,
+            title=self._info.title if self._info is not None else None,
+        )
+
+    def state_if_changed(self, now: float) -> FeedState | None:
+        """The state, if something in it has changed that people would call a change."""
+        segment, info = self._judge.segment, self._info
+        telling = (
+            segment.label if segment is not None else None,
+            segment.start if segment is not None else None,
+            self._judge.gate.dead_air,
+            info.station if info is not None else None,
+            info.title if info is not None else None,
+            self.intake.status.online,
+        )
+        if telling == self._state_told:
+            return None
+        self._state_told = telling
+        return self.state(now)
+
+    def scores(self) -> FeedScores | None:
+        """The newest decision in full; None where it is not one."""
+        decision = self._decision
+        if decision is None or decision.smoothed is None:
+            return None
+        segment = self._judge.segment
+        return FeedScores(
+            feed=self.id,
+            ts=decision.end,
+            seq=self._next("scores"),
+            raw=self._scores(decision.raw),
+            smoothed=self._scores(decision.smoothed),
+            label=segment.label if segment is not None else UNKNOWN,
+            level_dbfs=round(decision.level_dbfs, 1),
+        )
+
+    def health(self, now: float) -> FeedHealth:
+        """How well it is being heard, as a message."""
+        intake = self.intake
+        return FeedHealth(
+            feed=self.id,
+            ts=self._decision.end if self._decision is not None else now,
+            seq=self._next("health"),
+            status=intake.status.value,
+            heard_seconds=round(intake.heard_samples / intake.rate, 3),
+            decisions=self._decisions,
+            overflows=intake.overflows,
+            dropped_seconds=round(intake.dropped_samples / intake.rate, 3),
+            gaps=intake.gaps,
+            reconnects=intake.reconnects,
+            lag_ms=round(self._lag_ms, 2),
+            level_dbfs=(
+                round(self._decision.level_dbfs, 1) if self._decision is not None else FLOOR_DBFS
+            ),
+            last_error=intake.last_error,
+        )
+
+    def view(self, now: float) -> FeedView:
+        """Everything a display shows of the feed; does not count as a message."""
+        seq = dict(self._seq)
+        state, health = self.state(now), self.health(now)
+        self._seq = seq
+        logmel = (
+            np.concatenate(tuple(self._logmel))
+            if self._logmel
+            else np.zeros((0, self._n_mels), np.float32)
+        )
+        segments = list(self._segments)
+        current = self._judge.segment
+        if segments and segments[-1].end is None and current is not None:
+            segments[-1] = current
+        return FeedView(
+            id=self.id,
+            source=self.source.description,
+            synthetic=self.source.synthetic,
+            state=state,
+            health=health,
+            now=state.ts,
+            peak_dbfs=max(self._peaks),
+            logmel=logmel,
+            frame_rate=self._frame_rate,
+            segments=tuple(segments),
+            events=tuple(self._events),
+            truth=self._info.truth if self._info is not None else None,
+        )
+
+    def _scores(self, values: NDArray[np.float32] | None) -> dict[str, float]:
+        if values is None:
+            return {}
+        return dict(zip(self._labels, np.round(values.astype(float), 4).tolist(), strict=True))
+
+    def _next(self, topic: str) -> int:
+        self._seq[topic] += 1
+        return self._seq[topic]

@@ -1,0 +1,165 @@
+"""Files through the same pipeline as live feeds, as fast as it goes."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from genred.analysis import Analyser
+from genred.errors import InputError
+from genred.labels import SILENCE, UNKNOWN
+from genred.messages import EventType
+from genred.sources.files import decode
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Iterator
+    from pathlib import Path
+
+    from numpy.typing import NDArray
+
+    from genred.analysis import Decision
+    from genred.judgement.judge import Change
+    from genred.model.session import Model
+    from genred.settings.judgement import JudgementSettings
+    from genred.views import Segment
+
+    Floats = NDArray[np.float32]
+
+
+@dataclass(frozen=True, slots=True)
+class FileDecision:
+    """One decision: ``t`` is the end of its window, seconds from the start of the file.
+
+    ``raw`` are the network's calibrated probabilities, empty while the level gate is closed;
+    ``smoothed`` the belief after them; ``label`` what is said at that moment.
+    """
+
+    path: str
+    t: float
+    raw: dict[str, float]
+    smoothed: dict[str, float]
+    label: str
+    level_dbfs: float
+
+
+@dataclass(frozen=True, slots=True)
+class FileResult:
+    """What was heard in one file. Times in seconds from its start.
+
+    ``scores`` is the mean of the decisions' raw probabilities, ``label`` the highest of them and
+    ``confidence`` its value; ``silence`` where nothing but silence was heard, ``unknown`` where
+    the file is shorter than a window.
+    """
+
+    path: str
+    duration: float
+    label: str
+    confidence: float
+    scores: dict[str, float]
+    segments: tuple[Segment, ...]
+    decisions: tuple[FileDecision, ...] = field(default=())
+
+    def to_dict(self) -> dict[str, Any]:
+        """Plain values for JSON, without the decisions."""
+        return {
+            "path": self.path,
+            "duration": round(self.duration, 3),
+            "label": self.label,
+            "confidence": round(self.confidence, 4),
+            "scores": self.scores,
+            "segments": [
+                {
+                    "start": round(each.start, 3),
+                    "end": round(each.end if each.end is not None else self.duration, 3),
+                    "label": each.label,
+                    "confidence": round(each.confidence, 4),
+                }
+                for each in self.segments
+            ],
+        }
+
+
+def hops(blocks: Iterable[Floats], hop: int) -> Iterator[tuple[Floats, int]]:
+    """Cut ``blocks`` of any length into hops ``[hop]``, each with its number of real samples.
+
+    The last one is filled up with zeros if at least half of it is real, else dropped: codecs
+    and resamplers end a file a few samples early.
+    """
+    rest = np.zeros(0, np.float32)
+    for block in blocks:
+        joined = np.concatenate((rest, block)) if len(rest) else block
+        whole = len(joined) // hop * hop
+        for start in range(0, whole, hop):
+            yield joined[start : start + hop], hop
+        rest = joined[whole:]
+    if 2 * len(rest) >= hop:
+        yield np.pad(rest, (0, hop - len(rest))), len(rest)
+
+
+def tag_file(
+    model: Model, path: Path, by: JudgementSettings, *, decisions: bool = False
+) -> FileResult:
+    """Judge one file.
+
+    Raises :class:`genred.errors.InputError` where it cannot be read or holds no audio.
+    """
+    metadata = model.metadata
+    labels = metadata.label_names
+    rate = metadata.sample_rate
+    analyser = Analyser(model, [by])
+    judge = analyser.judges[0]
+    total = np.zeros(len(labels))
+    counted = heard = silent = 0
+    segments: list[Segment] = []
+    listed: list[FileDecision] = []
+    for audio, real in hops(decode(path, rate), metadata.hop):
+        heard += real
+        (decision,) = analyser.step([0], audio[None], [heard / rate])
+        _collect(segments, decision.changes)
+        silent += judge.gate.silent(decision.end, by)
+        if decision.raw is not None:
+            total += decision.raw
+            counted += 1
+        if decisions and decision.smoothed is not None:
+            said = judge.segment.label if judge.segment is not None else UNKNOWN
+            listed.append(_listed(str(path), decision, labels, said))
+    if not heard:
+        raise InputError(f"{path} holds no audio")
+    _collect(segments, analyser.reset(0))
+    if counted:
+        scores = dict(zip(labels, np.round(total / counted, 4).tolist(), strict=True))
+        label = labels[int(total.argmax())]
+        confidence = float(total.max() / counted)
+    elif silent:
+        scores, label, confidence = {}, SILENCE, 1.0
+    else:
+        scores, label, confidence = {}, UNKNOWN, 0.0
+    return FileResult(
+        str(path), heard / rate, label, confidence, scores, tuple(segments), tuple(listed)
+    )
+
+
+def _collect(segments: list[Segment], changes: Iterable[Change]) -> None:
+    """Keep what has ended."""
+    for change in changes:
+        over = change.segment if change.event is EventType.ENDED else change.previous
+        if over is not None and over.end is not None and over.end > over.start:
+            segments.append(over)
+
+
+def _listed(path: str, decision: Decision, labels: tuple[str, ...], said: str) -> FileDecision:
+    def by_label(values: Floats | None) -> dict[str, float]:
+        if values is None:
+            return {}
+        return dict(zip(labels, np.round(values.astype(float), 5).tolist(), strict=True))
+
+    return FileDecision(
+        path,
+        round(decision.end, 4),
+        by_label(decision.raw),
+        by_label(decision.smoothed),
+        said,
+        round(decision.level_dbfs, 1),
+    )
