@@ -8,6 +8,7 @@ not be given; for all other keys it is an error like any wrong value.
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
@@ -24,7 +25,7 @@ from genred.settings.lines import locate
 from genred.settings.root import Settings
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping, Sequence
+    from collections.abc import Sequence
 
     from genred.settings.lines import Key
 
@@ -56,9 +57,9 @@ def load(
 ) -> Loaded:
     """The settings out of the file at ``path`` (else the one found), environment and flags.
 
-    ``overrides`` are what the command line says, by dotted key: ``{"mqtt.url": …}``; those that
-    are None were not given. ``feeds`` takes the place of all feeds of the file. Text is read as
-    the key's type demands.
+    ``overrides`` are what the command line says, ``{"mqtt": {"url": …}}``; a value of None was not
+    given. ``feeds`` takes the place of all feeds of the file. Text is read as the key's type
+    demands.
 
     Paths in the file are relative to its folder (``~/`` is the home), those of environment and
     command line to the working directory.
@@ -148,16 +149,19 @@ class _Merge:
         for key, name in sorted(named, key=lambda each: [str(part).zfill(9) for part in each[0]]):
             self._set(key, self.environ[name], Origin(Kind.ENVIRONMENT, f"${name}"))
 
-    def flags(self, overrides: Mapping[str, Any]) -> None:
+    def flags(self, overrides: Mapping[str, Any], above: Key = ()) -> None:
         for name, value in overrides.items():
-            if value is None:
-                continue
-            if name == "feeds":
+            key = (*above, name)
+            if isinstance(value, Mapping):
+                self.flags(value, key)
+            elif key == ("feeds",):
                 self._feeds(value)
-            else:
-                self._set(tuple(name.split(".")), value, Origin(Kind.FLAG))
+            elif value is not None:
+                self._set(key, value, Origin(Kind.FLAG))
 
-    def _feeds(self, feeds: Sequence[Any]) -> None:
+    def _feeds(self, feeds: Sequence[Any] | None) -> None:
+        if feeds is None:
+            return
         for key in [key for key in self.origins if key[0:1] == ("feeds",)]:
             del self.origins[key]
         self.values["feeds"] = tuple(
