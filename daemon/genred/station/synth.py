@@ -1,0 +1,396 @@
+"""Sound generators and effects in numpy that the station's styles are built from.
+
+All audio is mono float32; ``rate`` is in samples a second, times are in seconds and positions in
+samples. Everything works on whole notes or whole bars at once, for speed.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, TypeAlias
+
+import numpy as np
+from numpy.typing import NDArray
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+Audio: TypeAlias = NDArray[np.float32]
+Points: TypeAlias = "Sequence[tuple[float, float]]"
+"""A frequency response as (hertz, decibels) corners, read off in log frequency."""
+
+HIGHEST_HZ = 16_000.0
+"""Nothing is synthesised above this, whatever the rate: the demo need not cost more at 48 kHz."""
+
+MAX_HARMONICS = 200
+"""Bounds the cost of the lowest notes; 200 harmonics of a bass's 41 Hz end above 8 kHz."""
+
+
+def gain_db(level: float) -> float:
+    """Linear factor of ``level`` decibels."""
+    return float(10.0 ** (level / 20.0))
+
+
+def response(points: Points, hz: NDArray[np.float64]) -> NDArray[np.float64]:
+    """Linear gain at each of ``hz`` [n] of the curve through ``points``, held beyond its ends."""
+    corners = np.log([p[0] for p in points])
+    levels = [p[1] for p in points]
+    gains: NDArray[np.float64] = 10.0 ** (
+        np.interp(np.log(np.maximum(hz, 1.0)), corners, levels) / 20.0
+    )
+    return gains
+
+
+def fft_size(n: int) -> int:
+    """The smallest product of 2, 3 and 5 that is at least ``n``: what pocketfft is quick at."""
+    best = 1 << (n - 1).bit_length()
+    for odd in (3, 5, 9, 15, 25, 27, 45, 75):
+        size = odd << max(0, (-(-n // odd) - 1).bit_length())
+        best = min(best, size)
+    return best
+
+
+def equaliser(points: Points, rate: int, taps: int = 1024) -> Audio:
+    """Minimum-phase impulse response [taps] of the gain curve through ``points``.
+
+    By the folded real cepstrum (Oppenheim & Schafer, *Discrete-Time Signal Processing*, ch. 13).
+    """
+    size = 4 * taps
+    gains = response(points, np.fft.rfftfreq(size, 1.0 / rate))
+    cepstrum = np.fft.irfft(np.log(np.maximum(gains, 1e-6)), size)
+    cepstrum[1 : size // 2] *= 2.0
+    cepstrum[size // 2 + 1 :] = 0.0
+    impulse = np.fft.irfft(np.exp(np.fft.rfft(cepstrum)), size)[:taps]
+    impulse[taps // 2 :] *= np.linspace(1.0, 0.0, taps - taps // 2)
+    return impulse.astype(np.float32)
+
+
+def noise(rng: np.random.Generator, frames: int, rate: int, points: Points) -> Audio:
+    """Gaussian noise [frames] with the spectrum of ``points``, scaled to an RMS of 1."""
+    size = fft_size(max(frames, 64))
+    spectrum = np.fft.rfft(rng.standard_normal(size, dtype=np.float32))
+    spectrum *= response(points, np.fft.rfftfreq(size, 1.0 / rate)).astype(np.float32)
+    shaped = np.fft.irfft(spectrum, size)[:frames].astype(np.float32)
+    return shaped / np.float32(np.sqrt(np.mean(shaped**2)) + 1e-9)
+
+
+def decay(frames: int, rate: int, t60: float) -> Audio:
+    """Exponential envelope [frames] that falls by 60 dB in ``t60`` seconds."""
+    return np.exp(np.arange(frames, dtype=np.float32) * np.float32(-6.908 / (t60 * rate)))
+
+
+def envelope(frames: int, rate: int, attack: float, release: float) -> Audio:
+    """Envelope [frames] with raised-cosine attack and release, given in seconds."""
+    shape = np.ones(frames, np.float32)
+    rise = max(1, min(frames // 2, int(attack * rate)))
+    fall = max(1, min(frames - rise, int(release * rate)))
+    shape[:rise] = 0.5 - 0.5 * np.cos(np.pi * np.arange(rise, dtype=np.float32) / rise)
+    shape[-fall:] *= 0.5 + 0.5 * np.cos(np.pi * np.arange(1, fall + 1, dtype=np.float32) / fall)
+    return shape
+
+
+def harmonic_count(hz: float, rate: int, highest: float = HIGHEST_HZ) -> int:
+    """How many harmonics of ``hz`` lie below ``highest`` and 0.45 of the rate; at least one."""
+    return max(1, min(MAX_HARMONICS, int(min(highest, HIGHEST_HZ, 0.45 * rate) / hz)))
+
+
+def tone(
+    amplitudes: NDArray[np.float32],
+    phases: NDArray[np.float32],
+    cycles: NDArray[np.float64],
+) -> Audio:
+    """A harmonic tone whose spectrum changes from period to period.
+
+    ``amplitudes`` [periods, harmonics] holds each period's spectrum, ``phases`` [harmonics] are in
+    radians, and ``cycles`` [frames] is how many periods have gone by at each sample (it may bend
+    and shake). One inverse FFT makes all periods, laid end to end; the tone is read off that tape,
+    interpolated linearly, so any pitch is exact and no harmonic folds over. A single row is a
+    spectrum that stays.
+    """
+    periods, harmonics = amplitudes.shape
+    size = max(32, 1 << (4 * harmonics - 1).bit_length())
+    spectrum = np.zeros((periods, size // 2 + 1), np.complex64)
+    spectrum[:, 1 : harmonics + 1] = amplitudes * np.exp(-1j * phases).astype(np.complex64)
+    tape = np.fft.irfft(spectrum, size, axis=1).astype(np.float32).ravel()
+    tape *= np.float32(size / 2)
+    if periods == 1:
+        tape = np.append(tape, tape[:2])
+        at = (cycles - np.floor(cycles)) * size
+    else:
+        at = np.minimum(cycles * size, tape.size - 2.001)
+    whole = at.astype(np.int32)
+    part = (at - whole).astype(np.float32)
+    low = tape.take(whole)
+    result: Audio = low + part * (tape.take(whole + 1) - low)
+    return result
+
+
+def steady(hz: float, frames: int, rate: int) -> NDArray[np.float64]:
+    """Cycles gone by at each of ``frames`` samples of an unbending pitch."""
+    return np.arange(frames, dtype=np.float64) * (hz / rate)
+
+
+def bent(
+    hz: float,
+    frames: int,
+    rate: int,
+    semitones: NDArray[np.float32],
+) -> NDArray[np.float64]:
+    """Cycles gone by at each sample where the pitch is ``semitones`` [frames] off ``hz``."""
+    speed = np.exp2(semitones.astype(np.float64) / 12.0) * (hz / rate)
+    cycles: NDArray[np.float64] = np.cumsum(speed) - speed[0]
+    return cycles
+
+
+def vibrato(
+    rng: np.random.Generator,
+    frames: int,
+    rate: int,
+    *,
+    depth: float,
+    onset: float = 0.25,
+    speed: float = 5.5,
+) -> Audio:
+    """Pitch deviation [frames] in semitones: a vibrato that grows in after ``onset`` seconds."""
+    t = np.arange(frames, dtype=np.float32) / np.float32(rate)
+    grown = np.clip((t - onset) / 0.3, 0.0, 1.0)
+    pace = np.float32(2.0 * np.pi * speed * rng.uniform(0.92, 1.08))
+    start = np.float32(rng.uniform(0.0, 6.28))
+    return (np.float32(depth) * grown * np.sin(pace * t + start)).astype(np.float32)
+
+
+def period_count(cycles: NDArray[np.float64]) -> int:
+    """Rows of spectrum that :func:`tone` needs to follow ``cycles``."""
+    return int(cycles[-1]) + 2
+
+
+def pluck(
+    rng: np.random.Generator,
+    hz: float,
+    seconds: float,
+    rate: int,
+    *,
+    t60: float = 3.0,
+    damping: float = 1.0,
+    pick: float = 0.13,
+    tilt: float = 0.4,
+    highest: float = HIGHEST_HZ,
+    semitones: NDArray[np.float32] | None = None,
+    strings: Sequence[float] = (1.0,),
+) -> Audio:
+    """A plucked or struck string [seconds * rate].
+
+    The extended Karplus-Strong string (Jaffe & Smith, *Computer Music Journal* 7(2), 1983) in the
+    frequency domain: a burst of random phase, combed by the ``pick`` position, whose harmonics
+    die away the faster the higher they are. ``t60`` is the fundamental's; ``damping`` scales how
+    much sooner the treble goes; ``tilt`` is the burst's slope in powers of frequency. ``strings``
+    are the detunings, as ratios, of strings that sound together, as in a piano.
+    """
+    frames = int(seconds * rate)
+    cycles = steady(hz, frames, rate) if semitones is None else bent(hz, frames, rate, semitones)
+    widest = max(strings)
+    harmonics = harmonic_count(hz, rate, highest)
+    k = np.arange(1, harmonics + 1, dtype=np.float32)
+    burst = np.abs(np.sin(np.pi * k * pick)) / k**tilt
+    burst *= rng.uniform(0.7, 1.0, harmonics).astype(np.float32)
+    lives = t60 / (1.0 + damping * (k * hz / 900.0) ** 1.2)
+    row = np.arange(period_count(cycles * widest), dtype=np.float32)[:, None] / np.float32(hz)
+    amplitudes = burst * np.exp(row * (-6.908 / lives).astype(np.float32))
+    phases = rng.uniform(0.0, 2.0 * np.pi, harmonics).astype(np.float32)
+    total = np.zeros(frames, np.float32)
+    for ratio in strings:
+        total += tone(amplitudes, phases, cycles * ratio)
+    total *= np.float32(1.0 / (np.sqrt(np.sum(burst**2)) * np.sqrt(len(strings)) + 1e-9))
+    fade = min(frames, max(8, int(0.012 * rate)))
+    total[-fade:] *= np.linspace(1.0, 0.0, fade, dtype=np.float32)
+    return total
+
+
+def filtered(
+    hz: float,
+    seconds: float,
+    rate: int,
+    *,
+    cutoff: float,
+    sweep: float,
+    sweep_t60: float,
+    resonance: float = 0.0,
+    square: bool = False,
+    detune: Sequence[float] = (1.0,),
+) -> Audio:
+    """A subtractive synthesiser's note: sawtooth or square through a swept low-pass filter.
+
+    The filter falls from ``cutoff * sweep`` to ``cutoff`` hertz with ``sweep_t60``; its magnitude
+    is that of a two-pole low-pass with a peak of ``resonance`` (0 none, 10 screaming).
+    """
+    frames = int(seconds * rate)
+    harmonics = harmonic_count(hz, rate)
+    k = np.arange(1, harmonics + 1, dtype=np.float32)
+    wave = (k % 2 if square else np.ones_like(k)) / k
+    cycles = steady(hz, frames, rate)
+    rows = period_count(cycles * max(detune))
+    t = np.arange(rows, dtype=np.float32)[:, None] / np.float32(hz)
+    corner = cutoff * (1.0 + (sweep - 1.0) * np.exp(-6.908 * t / sweep_t60))
+    ratio = (k * hz) / corner
+    damp = 1.0 / (0.7 + resonance)
+    passed = wave / np.sqrt((1.0 - ratio**2) ** 2 + (2.0 * damp * ratio) ** 2)
+    phases = np.full(harmonics, np.pi / 2, np.float32)
+    total = np.zeros(frames, np.float32)
+    for ratio_ in detune:
+        total += tone(passed.astype(np.float32), phases, cycles * ratio_ + 0.37 * (ratio_ - 1.0))
+    total *= envelope(frames, rate, 0.003, 0.01) / np.float32(np.sqrt(len(detune)))
+    return total
+
+
+class Mix:
+    """A tape that notes are laid on and bars are taken from.
+
+    It is as long as the longest note still ringing, so an endless piece needs bounded memory.
+    """
+
+    def __init__(self, rate: int) -> None:
+        self.position = 0
+        """Samples taken so far."""
+        self._tape = np.zeros(4 * rate, np.float32)
+
+    def add(self, at: int, sound: Audio, gain: float = 1.0) -> None:
+        """Lay ``sound`` with its first sample ``at`` samples from the start (or now, if late)."""
+        start = max(0, at - self.position)
+        end = start + sound.size
+        if end > self._tape.size:
+            grown = np.zeros(max(end, 2 * self._tape.size), np.float32)
+            grown[: self._tape.size] = self._tape
+            self._tape = grown
+        self._tape[start:end] += np.float32(gain) * sound
+
+    def take(self, until: int) -> Audio:
+        """The audio from :attr:`position` to ``until``, which becomes the position."""
+        frames = until - self.position
+        if frames > self._tape.size:
+            self._tape = np.concatenate([self._tape, np.zeros(frames, np.float32)])
+        taken = self._tape[:frames].copy()
+        kept = self._tape.size - frames
+        self._tape[:kept] = self._tape[frames:].copy()
+        self._tape[kept:] = 0.0
+        self.position = until
+        return taken
+
+
+class Convolver:
+    """Streaming convolution with a fixed impulse response: overlap-add by FFT."""
+
+    def __init__(self, impulse: Audio) -> None:
+        self._impulse = impulse
+        self._tail = np.zeros(impulse.size - 1, np.float32)
+        self._spectra: dict[int, NDArray[np.complex64]] = {}
+
+    def process(self, block: Audio) -> Audio:
+        """The next samples [frames] of the convolved stream, for a block of any size."""
+        if not block.size:
+            return block
+        full = block.size + self._impulse.size - 1
+        size = fft_size(full)
+        if size not in self._spectra:
+            self._spectra = {size: np.fft.rfft(self._impulse, size).astype(np.complex64)}
+        spectrum = np.fft.rfft(block, size)
+        spectrum *= self._spectra[size]
+        wet = np.fft.irfft(spectrum, size)[:full].astype(np.float32)
+        wet[: self._tail.size] += self._tail
+        self._tail = wet[block.size :].copy()
+        return wet[: block.size]
+
+
+def room(
+    rng: np.random.Generator,
+    rate: int,
+    *,
+    t60: float,
+    wet: float,
+    points: Points = ((20.0, 0.0),),
+) -> Audio:
+    """Impulse response of an equaliser and a room behind it: direct sound, echoes, diffuse tail.
+
+    ``t60`` is the reverberation time at low frequencies (the treble dies in half of it), ``wet``
+    the level of the room against the direct sound, ``points`` the equaliser's curve.
+    """
+    frames = int(min(t60, 2.5) * 0.75 * rate)
+    dark = noise(rng, frames, rate, ((100.0, -6.0), (300.0, 0.0), (1500.0, 0.0), (2500.0, -18.0)))
+    bright = noise(rng, frames, rate, ((1500.0, -18.0), (2500.0, 0.0), (6000.0, -3.0)))
+    tail = dark * decay(frames, rate, t60) + np.float32(0.7) * bright * decay(
+        frames, rate, 0.5 * t60
+    )
+    tail[: int(0.012 * rate)] = 0.0
+    for _ in range(6):
+        tail[int(rng.uniform(0.006, 0.05) * rate)] += np.float32(rng.choice([-2.0, 2.0]))
+    tail *= np.float32(wet / np.sqrt(np.sum(tail**2)))
+    fade = frames // 8
+    tail[-fade:] *= np.linspace(1.0, 0.0, fade, dtype=np.float32)
+    tail[0] = 1.0
+    shaped: Audio = Convolver(equaliser(points, rate)).process(tail)
+    return shaped
+
+
+def drive(sound: Audio, amount: float, bias: float = 0.1) -> Audio:
+    """A valve stage: a hyperbolic tangent with a ``bias`` that adds even harmonics."""
+    driven = np.tanh(np.float32(amount) * sound + np.float32(bias))
+    result: Audio = driven - np.float32(np.tanh(bias))
+    return result
+
+
+class Leveller:
+    """Broadcast processing: rides the gain towards a target RMS and rounds peaks off.
+
+    Slow enough to leave phrases their shape, and at rest in pauses. Peaks end below
+    :data:`CEILING`.
+    """
+
+    STEP_S = 0.05
+    """Spacing of the points where power is measured and gain is set."""
+    RISE_S = 4.0
+    FALL_S = 1.0
+    """Gain rises slowly and falls faster, as in a station's compressor."""
+    PAUSE = 10.0 ** (-15.0 / 10.0)
+    """A step this far (power ratio) below the running power is a pause, and not ridden up."""
+
+    def __init__(self, rate: int, target_db: float) -> None:
+        self._rate = rate
+        self._target = gain_db(target_db) ** 2
+        self._power = 0.0
+        self._gain = 0.0
+
+    def process(self, block: Audio) -> Audio:
+        """The block [frames] at the target level."""
+        if not block.size:
+            return block
+        steps = max(1, round(block.size / (self.STEP_S * self._rate)))
+        edges = np.linspace(0, block.size, steps + 1).astype(np.int64)
+        powers = np.add.reduceat(block * block, edges[:-1]) / np.maximum(np.diff(edges), 1)
+        if not self._power:  # the first block sets the gain, so that nothing fades in
+            loud = powers[powers > self.PAUSE * powers.max()]
+            self._power = float(loud.mean()) if loud.size else 0.0
+            if not self._power:
+                return block
+            self._gain = (self._target / self._power) ** 0.5
+        gains = [self._gain]
+        for power in powers.tolist():
+            if power > self.PAUSE * self._power:
+                span = self.FALL_S if power > self._power else self.RISE_S
+                self._power += (power - self._power) * min(1.0, self.STEP_S / span)
+            self._gain = (self._target / self._power) ** 0.5
+            gains.append(self._gain)
+        ridden = block * np.interp(np.arange(block.size), edges, gains).astype(np.float32)
+        return limit(ridden)
+
+
+KNEE = np.float32(0.55)
+CEILING = np.float32(0.95)
+
+
+def limit(sound: Audio) -> Audio:
+    """Leave what is below :data:`KNEE` alone and round the rest off below :data:`CEILING`."""
+    size = np.abs(sound)
+    loud = np.flatnonzero(size > KNEE)
+    if loud.size:
+        span = CEILING - KNEE
+        rounded = KNEE + span * np.tanh((size[loud] - KNEE) / span)
+        sound[loud] = np.copysign(rounded, sound[loud])
+    return sound
