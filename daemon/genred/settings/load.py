@@ -169,8 +169,10 @@ class _Merge:
             for each in feeds
         )
         for index, each in enumerate(self.values["feeds"]):
-            for name in each:
+            for name, value in each.items():
                 self.origins["feeds", index, name] = Origin(Kind.FLAG)
+                for inner in value if isinstance(value, Mapping) else ():
+                    self.origins["feeds", index, name, inner] = Origin(Kind.FLAG)
 
     def _set(self, key: Key, value: Any, origin: Origin) -> None:
         """Put ``value`` at ``key``, read as its type demands."""

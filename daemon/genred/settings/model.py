@@ -13,7 +13,7 @@ from genred.settings.section import Section
 class ModelSettings(Section):
     """What listens, and on what it runs."""
 
-    path: Path | None = None
+    path: Path | None = Field(default=None, examples=["/var/lib/genred/model.onnx"])
     """A model file or its folder. The shipped model if not given."""
 
     provider: Literal["auto", "cpu", "cuda"] = "auto"

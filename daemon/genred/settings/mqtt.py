@@ -75,18 +75,20 @@ class MqttSettings(Section):
 
     model_config = ConfigDict(hide_input_in_errors=True)
 
-    url: str | None = None
+    url: str | None = Field(default=None, examples=["mqtt://localhost:1883"])
     """``mqtt://[user@]host[:port]`` or ``mqtts://…`` for TLS. Without it nothing is published, and
     ``genred demo`` starts a broker of its own. A password does not belong here: see below."""
 
-    username: str | None = Field(default=None, min_length=1)
+    username: str | None = Field(default=None, min_length=1, examples=["genred"])
     """The user name, if not in the URL."""
 
-    password_file: Path | None = None
+    password_file: Path | None = Field(default=None, examples=["/etc/genred/mqtt-password"])
     """A file that holds the password. Looked for first: the credential ``mqtt-password`` in
     ``$CREDENTIALS_DIRECTORY`` (systemd), then the variable ``GENRED_MQTT_PASSWORD``."""
 
-    client_id: str | None = Field(default=None, min_length=1, max_length=128)
+    client_id: str | None = Field(
+        default=None, min_length=1, max_length=128, examples=["genred-studio"]
+    )
     """The client id; ``genred-<node>`` if not given."""
 
     base_topic: str = Field(default="genred", pattern=_LEVELS)
@@ -104,16 +106,16 @@ class MqttSettings(Section):
     scores: bool = False
     """Publish every decision (about 4 messages a second for each feed)."""
 
-    ca_file: Path | None = None
+    ca_file: Path | None = Field(default=None, examples=["/etc/genred/ca.pem"])
     """The certificate authority to trust, PEM. The system's own if not given."""
 
-    cert_file: Path | None = None
+    cert_file: Path | None = Field(default=None, examples=["/etc/genred/client.pem"])
     """A client certificate, PEM."""
 
-    key_file: Path | None = None
+    key_file: Path | None = Field(default=None, examples=["/etc/genred/client.key"])
     """The client certificate's key, PEM."""
 
-    alpn: str | None = Field(default=None, min_length=1, max_length=255)
+    alpn: str | None = Field(default=None, min_length=1, max_length=255, examples=["mqtt"])
     """An ALPN protocol name, for brokers that share port 443."""
 
     discovery: Literal["device", "component", "off"] = "device"
@@ -161,6 +163,8 @@ class MqttSettings(Section):
                 data = {**data, "url": url}
         made = handler(data)
         if password:
+            if not made.user:
+                raise ValueError("a password in url needs a user: mqtt://user:password@host")
             made._url_password = SecretStr(password)  # noqa: SLF001 - its own
         return made
 
