@@ -2,4 +2,10 @@
 
 from __future__ import annotations
 
-pytest_plugins = ["rigs.pulse", "rigs.icecast", "rigs.mosquitto"]
+from pathlib import Path
+
+pytest_plugins = [
+    f"rigs.{file.stem}"
+    for file in sorted((Path(__file__).parent / "rigs").glob("*.py"))
+    if file.stem != "__init__"
+]
