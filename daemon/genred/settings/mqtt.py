@@ -75,7 +75,7 @@ class MqttSettings(Section):
 
     model_config = ConfigDict(hide_input_in_errors=True)
 
-    url: str | None = Field(default=None, examples=["mqtt://localhost:1883"])
+    url: str | None = Field(default=None, examples=["mqtts://mqtt.example.org:8883"])
     """``mqtt://[user@]host[:port]`` or ``mqtts://…`` for TLS. Without it nothing is published, and
     ``genred demo`` starts a broker of its own. A password does not belong here: see below."""
 
