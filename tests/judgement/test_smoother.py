@@ -28,7 +28,9 @@ def by_hand(belief, probabilities, change, evidence):
 )
 def test_it_is_the_forward_recursion(belief, probabilities, change, evidence):
     belief = belief / belief.sum()
-    ours = update(belief[None], probabilities[None], np.float32([[change]]), np.float32([[evidence]]))
+    ours = update(
+        belief[None], probabilities[None], np.float32([[change]]), np.float32([[evidence]])
+    )
     expected = by_hand(belief.astype(float), probabilities.astype(float), change, evidence)
     np.testing.assert_allclose(ours[0], expected, rtol=2e-3, atol=1e-6)
     np.testing.assert_allclose(ours.sum(), 1, rtol=1e-5)

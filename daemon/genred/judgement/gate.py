@@ -47,10 +47,10 @@ class Gate:
         threshold = by.silence_dbfs + (0.0 if self.open else by.silence_hysteresis_db)
         is_open = level >= threshold
         if self.since is None or is_open != self.open:
-            gate = Gate(open=is_open, since=start, dead_air=self.dead_air)
+            gate, since = Gate(open=is_open, since=start, dead_air=self.dead_air), start
         else:
-            gate = self
-        lasted = end - (gate.since or start)
+            gate, since = self, self.since
+        lasted = end - since
         if not gate.open and not gate.dead_air and lasted >= by.dead_air_after_s:
             return replace(gate, dead_air=True)
         if gate.open and gate.dead_air and lasted >= by.recover_after_s:

@@ -1,0 +1,147 @@
+"""What is said, when, and where segments are said to begin."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+from genred.judgement.judge import Judge
+from genred.judgement.smoother import uniform, update
+from genred.labels import SILENCE, UNKNOWN
+from genred.messages import EventType
+from genred.settings.judgement import JudgementSettings
+from rigs import tiny_model
+
+META = tiny_model.metadata()
+BY = JudgementSettings(
+    silence_after_s=1, dead_air_after_s=4, recover_after_s=0.5, unknown_after_s=1.5
+)
+HOP = 0.25
+ROCK, SPEECH, NOISE = np.eye(3, dtype=np.float32) * 0.85 + 0.05
+LEVEL, QUIET = -20.0, -90.0
+
+
+class Listener:
+    """Feeds a judge hop by hop, as the analyser does."""
+
+    def __init__(self, by=BY):
+        self.judge = Judge(META, by)
+        self.belief = uniform(1, 3)
+        self.end = 0.0
+        self.changes = []
+        self.said = []
+
+    def hear(self, raw, hops, level=LEVEL):
+        for _ in range(hops):
+            self.end += HOP
+            dead = self.judge.gate.dead_air
+            gate = self.judge.listen(level, self.end)
+            if gate.open:
+                change, evidence = np.float32([[0.006]]), np.float32([[0.5]])
+                self.belief = update(self.belief, raw[None], change, evidence)
+            if gate.silent(self.end, BY):
+                self.belief = uniform(1, 3)
+            changes = self.judge.decide(raw if gate.open else None, self.belief[0], dead)
+            self.changes += [(change, self.end) for change in changes]
+            self.said.append(self.judge.segment.label)
+        return self
+
+    @property
+    def told(self):
+        return [(change.event.value, change.segment.label) for change, _ in self.changes]
+
+
+def test_a_first_label_starts_at_the_beginning_of_the_audio():
+    listener = Listener().hear(ROCK, 20)
+    assert listener.told == [("started", "rock")]
+    change, at = listener.changes[0]
+    assert change.segment.start <= HOP
+    assert at <= 2
+
+
+def test_a_change_is_announced_soon_and_dated_back_to_where_it_was():
+    listener = Listener().hear(ROCK, 40).hear(SPEECH, 40)
+    assert listener.told == [("started", "rock"), ("changed", "speech")]
+    change, at = listener.changes[1]
+    assert 10 < at < 14
+    # The window's middle tells: a clean change at 10 s is first heard by the window ending 10.25.
+    assert change.segment.start == pytest.approx(10.25 - 0.5, abs=0.3)
+    assert change.previous.end == change.segment.start
+    assert change.previous.confidence > 0.8
+
+
+def test_a_stray_window_changes_nothing():
+    listener = Listener().hear(ROCK, 40)
+    for _ in range(10):
+        listener.hear(SPEECH, 1).hear(ROCK, 4)
+    assert set(listener.said[8:]) == {"rock"}
+    assert listener.told == [("started", "rock")]
+
+
+def test_weak_scores_become_unknown_only_after_a_while():
+    unsure = np.float32([0.1, 0.45, 0.45])
+    listener = Listener().hear(ROCK, 40).hear(unsure, 200)
+    assert listener.told == [("started", "rock"), ("changed", UNKNOWN)]
+    doubtful = listener.judge.segment
+    assert doubtful.label == UNKNOWN
+    assert doubtful.start < listener.changes[1][1]
+
+
+def test_unknown_at_the_beginning_is_no_news():
+    listener = Listener().hear(np.float32([0.34, 0.33, 0.33]), 40)
+    assert listener.told == []
+    listener.hear(SPEECH, 30)
+    assert listener.told == [("started", "speech")]
+
+
+def test_silence_begins_where_the_sound_ended():
+    listener = Listener().hear(ROCK, 20).hear(ROCK, 12, QUIET)
+    assert listener.told == [("started", "rock"), ("changed", SILENCE)]
+    change, at = listener.changes[1]
+    assert change.segment.start == pytest.approx(5.0)
+    assert at == pytest.approx(6.0)
+    assert change.segment.confidence == 1.0
+
+
+def test_a_short_pause_is_no_silence():
+    listener = Listener().hear(ROCK, 20).hear(ROCK, 3, QUIET).hear(ROCK, 20)
+    assert listener.told == [("started", "rock")]
+
+
+def test_dead_air_and_its_end():
+    listener = Listener().hear(ROCK, 20).hear(ROCK, 24, QUIET).hear(SPEECH, 20)
+    assert listener.told == [
+        ("started", "rock"),
+        ("changed", SILENCE),
+        ("dead_air", SILENCE),
+        ("changed", "speech"),
+        ("recovered", SILENCE),
+    ]
+    times = {change.event: at for change, at in listener.changes}
+    assert times[EventType.DEAD_AIR] == pytest.approx(9.0)
+    assert times[EventType.RECOVERED] == pytest.approx(11.5)
+    # The label after silence begins where the sound does.
+    assert listener.changes[-2][0].segment.start == pytest.approx(11.0)
+
+
+def test_reset_tells_the_end_and_forgets():
+    listener = Listener().hear(ROCK, 20)
+    (ended,) = listener.judge.reset()
+    assert ended.event is EventType.ENDED
+    assert ended.segment.end == pytest.approx(5.0)
+    assert listener.judge.reset() == []
+
+
+def test_segments_follow_each_other_without_gap_or_overlap():
+    rng = np.random.default_rng(3)
+    listener = Listener()
+    for _ in range(60):
+        raw = rng.dirichlet([0.3, 0.3, 0.3]).astype(np.float32)
+        level = QUIET if rng.random() < 0.2 else LEVEL
+        listener.hear(raw, int(rng.integers(1, 20)), level)
+    changes = [change for change, _ in listener.changes if change.event is EventType.CHANGED]
+    assert len(changes) > 10
+    for before, after in zip(changes, changes[1:], strict=False):
+        assert after.previous.start == before.segment.start
+        assert after.previous.end == after.segment.start
+        assert after.segment.start >= before.segment.start
+        assert after.segment.label != before.segment.label
