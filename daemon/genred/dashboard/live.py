@@ -1,0 +1,195 @@
+"""The dashboard on a terminal, drawn anew as long as the daemon runs.
+
+Rich's own ``Live`` writes the whole screen for every frame. Here only the lines that differ from
+what stands on the screen are written, through :meth:`rich.console.Console.update_screen_lines`,
+and nothing is drawn while the view is the same: that keeps a month of drawing cheap.
+"""
+
+from __future__ import annotations
+
+import logging
+import time
+from contextlib import ExitStack, contextmanager
+from typing import TYPE_CHECKING
+
+from genred.dashboard.cells import Ink
+from genred.dashboard.keys import Key, Keys
+from genred.dashboard.layout import render
+from genred.dashboard.notices import HeldStderr, LastWarning
+
+if TYPE_CHECKING:
+    import threading
+    from collections.abc import Callable, Hashable, Iterator
+
+    from rich.console import Console
+
+    from genred.dashboard.cells import Line
+    from genred.settings.dashboard import DashboardSettings
+    from genred.views import NodeView
+
+MAX_SHARE = 0.03
+"""Of one core, at most this is spent on drawing: a slow machine gets fewer frames a second."""
+SMOOTHING = 0.1
+"""Weight of the newest frame in the mean cost of a frame."""
+SLOWEST_S = 2.0
+"""Even the slowest machine draws this often."""
+REPAINT_S = 10.0
+"""Everything is written anew this often, so that what others wrote on the terminal goes away."""
+
+_NO_WRAP = "\x1b[?7l"
+_WRAP = "\x1b[?7h"
+"""A character wider than Rich believes it is must not push the rest to the next line."""
+
+log = logging.getLogger(__name__)
+
+
+class Dashboard:
+    """Shows what ``view`` returns on ``console`` until told to stop.
+
+    For the main thread: ``view`` is called there, at most ``settings.frames_per_second`` times a
+    second. Tab and the arrow keys move the focus, ``q`` calls ``on_quit``.
+    """
+
+    def __init__(
+        self,
+        view: Callable[[], NodeView],
+        console: Console,
+        settings: DashboardSettings,
+        on_quit: Callable[[], None] | None = None,
+    ) -> None:
+        self._view = view
+        self._console = console
+        self._settings = settings
+        self._on_quit = on_quit
+        self._shown: list[Line] = []
+        self._size = (0, 0)
+        self._drawn_for: Hashable = None
+        self._repaint_at = 0.0
+        self._mean_cost = 0.0
+        self.focus = 0
+        self.frames = 0
+        """Frames written so far."""
+
+    def run(self, stop: threading.Event) -> None:
+        """Draw until ``stop`` is set, then leave the terminal as it was.
+
+        Other writing to standard error is held back meanwhile and told afterwards; the last
+        warning stands on the dashboard. When the terminal goes away, waits for ``stop`` without
+        drawing. What ``view`` raises comes through, after the terminal is clean again.
+        """
+        with ExitStack() as stack:
+            held = stack.enter_context(HeldStderr())
+            warning = stack.enter_context(LastWarning())
+            keys = stack.enter_context(Keys())
+            try:
+                stack.enter_context(self._screen())
+                self._loop(stop, warning, keys, held)
+            except OSError as error:
+                log.warning("the terminal is gone (%s): listening goes on without it", error)
+                stop.wait()
+
+    def _loop(
+        self, stop: threading.Event, warning: LastWarning, keys: Keys, held: HeldStderr
+    ) -> None:
+        while not stop.is_set():
+            began = time.monotonic()
+            spent = time.thread_time()
+            self.draw(warning.text())
+            held.trim()
+            spent = time.thread_time() - spent
+            self._mean_cost += SMOOTHING * (spent - self._mean_cost)
+            self._pause(self.interval() - (time.monotonic() - began), stop, keys)
+
+    def interval(self) -> float:
+        """Seconds from one frame to the next."""
+        wanted = max(1 / self._settings.frames_per_second, self._mean_cost / MAX_SHARE)
+        return min(wanted, max(SLOWEST_S, 1 / self._settings.frames_per_second))
+
+    def _pause(self, seconds: float, stop: threading.Event, keys: Keys) -> None:
+        if not keys.listening:
+            stop.wait(max(seconds, 0.0))
+            return
+        # Signals interrupt neither wait early; both are short.
+        for key in keys.wait(seconds):
+            if key is Key.QUIT and self._on_quit is not None:
+                self._on_quit()
+            elif key is Key.REDRAW:
+                self._repaint_at = 0.0
+            elif key is Key.NEXT:
+                self.focus += 1
+            elif key is Key.PREVIOUS:
+                self.focus -= 1
+
+    def draw(self, notice: str = "") -> bool:
+        """Bring the screen up to date; False when nothing on it had to change."""
+        view = self._view()
+        width, height = self._console.size
+        self.focus %= max(len(view.feeds), 1)
+        now = time.monotonic()
+        repaint = now >= self._repaint_at or (width, height) != self._size
+        looks = _looks(view, self.focus, notice)
+        if not repaint and looks == self._drawn_for:
+            return False
+        frame = render(
+            view,
+            width,
+            height,
+            self.focus,
+            notice=notice,
+            strip_minutes=self._settings.strip_minutes,
+        )
+        lines = frame.lines(Ink.of(self._console))
+        self._drawn_for = looks
+        with self._console:  # one write for the whole frame
+            if (width, height) != self._size:
+                self._console.clear()
+            for row, line in enumerate(lines):
+                if repaint or line != self._shown[row]:
+                    self._console.update_screen_lines([line], 0, row)
+        if repaint:
+            self._repaint_at = now + REPAINT_S
+            self._size = (width, height)
+        self._shown = lines
+        self.frames += 1
+        return True
+
+    @contextmanager
+    def _screen(self) -> Iterator[None]:
+        """The terminal's other screen, without cursor and without wrapping lines."""
+        with self._console.screen(hide_cursor=True):
+            self._write(_NO_WRAP)
+            try:
+                yield
+            finally:
+                self._write(_WRAP)
+
+    def _write(self, codes: str) -> None:
+        self._console.file.write(codes)
+        self._console.file.flush()
+
+
+def _looks(view: NodeView, focus: int, notice: str) -> Hashable:
+    """Equal for two views that look the same: time goes by the second, sound by its newest."""
+    return (
+        int(view.clock),
+        focus,
+        notice,
+        view.publishers,
+        tuple(
+            (
+                feed.now,
+                feed.peak_dbfs,
+                feed.state.seq,
+                feed.state.label,
+                feed.state.level_dbfs,
+                feed.state.title,
+                feed.state.dead_air,
+                feed.health.status,
+                feed.health.last_error,
+                feed.truth,
+                len(feed.segments),
+                feed.events[-1:],
+            )
+            for feed in view.feeds
+        ),
+    )
