@@ -38,6 +38,9 @@ the 250 ms of a hop, large against the time a feed alone costs."""
 POLL_S: Final = 0.25
 """How often states, heartbeats and ends are looked after when no audio comes."""
 
+STOP_SOURCES_S: Final = 2.0
+"""All sources together get so long to return; a read that hangs must not hold up the end."""
+
 MAX_TICKS_IN_A_ROW: Final = 64
 """After so many batches without a pause (files read fast) the rest gets its turn."""
 
@@ -128,12 +131,18 @@ class Engine:
                     self._wake.set()
                 self.look_after()
         finally:
-            for feed in self.feeds:
-                feed.runner.stop()
-            for feed in self.feeds:
-                self._close(feed)
-            for publisher in self.publishers:
-                publisher.stop()
+            self._stop()
+
+    def _stop(self) -> None:
+        for feed in self.feeds:
+            feed.runner.stop(0)
+        until = self._clock.monotonic() + STOP_SOURCES_S
+        for feed in self.feeds:
+            if not feed.runner.stop(max(0.0, until - self._clock.monotonic())):
+                log.warning("feed %s: its source does not stop; left behind", feed.id)
+            self._close(feed)
+        for publisher in self.publishers:
+            publisher.stop()
 
     def tick(self) -> int:
         """Judge one hop of every feed that has one ready; returns how many had."""
@@ -170,7 +179,7 @@ class Engine:
         if due:
             self._next_heartbeat = self._clock.monotonic() + self._heartbeat_s
         for row, feed in enumerate(self.feeds):
-            if feed.runner.done and not feed.closed:
+            if feed.intake.status.final and not feed.closed:
                 if feed.intake.available() >= self.model.metadata.hop:
                     continue
                 self._close(feed)

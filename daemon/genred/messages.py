@@ -48,6 +48,11 @@ class SourceStatus(StrEnum):
         """Is audio arriving."""
         return self is SourceStatus.LISTENING
 
+    @property
+    def final(self) -> bool:
+        """Will no audio come any more?"""
+        return self in {SourceStatus.ENDED, SourceStatus.FAILED}
+
 
 _TIMES = {"ts", "since", "start", "end", "started_at"}
 

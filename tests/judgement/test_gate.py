@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
+
 from genred.judgement.gate import FLOOR_DBFS, Gate, peak_dbfs, rms_dbfs
 from genred.settings.judgement import JudgementSettings
 
@@ -48,7 +49,8 @@ def test_hysteresis_keeps_the_gate_from_fluttering():
 def test_dead_air_is_over_only_after_a_while_of_sound():
     history = run([-90] * 14 + [-20, -90] + [-20] * 4)
     dead = [gate.dead_air for gate, _ in history]
-    assert dead[14] and dead[15]  # one loud hop is no recovery
+    assert dead[14]
+    assert dead[15]
     assert not dead[-1]
 
 

@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+import itertools
+
 import numpy as np
 import pytest
+
 from genred.judgement.judge import Judge
 from genred.judgement.smoother import uniform, update
 from genred.labels import SILENCE, UNKNOWN
@@ -140,7 +143,7 @@ def test_segments_follow_each_other_without_gap_or_overlap():
         listener.hear(raw, int(rng.integers(1, 20)), level)
     changes = [change for change, _ in listener.changes if change.event is EventType.CHANGED]
     assert len(changes) > 10
-    for before, after in zip(changes, changes[1:], strict=False):
+    for before, after in itertools.pairwise(changes):
         assert after.previous.start == before.segment.start
         assert after.previous.end == after.segment.start
         assert after.segment.start >= before.segment.start

@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import numpy as np
-from genred.judgement.smoother import predict, uniform, update
 from hypothesis import given
 from hypothesis import strategies as st
 from hypothesis.extra.numpy import arrays
+
+from genred.judgement.smoother import predict, uniform, update
 
 CHANGE = np.array([[0.02]], np.float32)
 FULL = np.array([[1.0]], np.float32)

@@ -7,10 +7,11 @@ import json
 import numpy as np
 import onnxruntime
 import pytest
-from genred.errors import InputError, ModelError, UnavailableError
-from genred.model.metadata import METADATA_KEY, ModelMetadata
-from genred.model.session import load_model, shipped_model
 from onnx import TensorProto, helper
+
+from genred.errors import InputError, ModelError, UnavailableError
+from genred.model.metadata import ModelMetadata
+from genred.model.session import load_model, shipped_model
 from rigs import tiny_model
 
 

@@ -8,6 +8,8 @@ from __future__ import annotations
 
 import numpy as np
 import onnx
+from onnx import TensorProto, helper, numpy_helper
+
 from genred.model.metadata import (
     METADATA_KEY,
     Calibration,
@@ -17,7 +19,6 @@ from genred.model.metadata import (
     Network,
     Training,
 )
-from onnx import TensorProto, helper, numpy_helper
 
 RATE = 1600
 HOP = 400

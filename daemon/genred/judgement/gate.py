@@ -15,6 +15,7 @@ if TYPE_CHECKING:
 FLOOR_DBFS: Final = -120.0
 """Digital silence is said to be this, never minus infinity and never 0."""
 
+_FLOOR: Final = np.float32(FLOOR_DBFS)
 _FLOOR_POWER: Final = np.float32(10 ** (FLOOR_DBFS / 10))
 _FLOOR_PEAK: Final = np.float32(10 ** (FLOOR_DBFS / 20))
 
@@ -22,14 +23,14 @@ _FLOOR_PEAK: Final = np.float32(10 ** (FLOOR_DBFS / 20))
 def rms_dbfs(audio: NDArray[np.float32]) -> NDArray[np.float32]:
     """RMS level of each row of ``audio`` ``[feeds, samples]`` in dB re full scale 1.0."""
     power = np.einsum("fs,fs->f", audio, audio) / np.float32(audio.shape[1])
-    level: NDArray[np.float32] = 10 * np.log10(np.maximum(power, _FLOOR_POWER))
+    level: NDArray[np.float32] = np.maximum(10 * np.log10(np.maximum(power, _FLOOR_POWER)), _FLOOR)
     return level
 
 
 def peak_dbfs(audio: NDArray[np.float32]) -> NDArray[np.float32]:
     """Highest sample of each row of ``audio`` ``[feeds, samples]`` in dB re full scale 1.0."""
     peak = np.maximum(audio.max(axis=1), -audio.min(axis=1))
-    level: NDArray[np.float32] = 20 * np.log10(np.maximum(peak, _FLOOR_PEAK))
+    level: NDArray[np.float32] = np.maximum(20 * np.log10(np.maximum(peak, _FLOOR_PEAK)), _FLOOR)
     return level
 
 

@@ -1,0 +1,96 @@
+"""The pure middle: many feeds at once, judged exactly as each would be alone."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+
+from genred.analysis import Analyser
+from genred.model.session import load_model
+from genred.settings.judgement import JudgementSettings
+from rigs import tiny_model
+
+HOP_S = tiny_model.HOP / tiny_model.RATE
+BY = JudgementSettings()
+
+
+@pytest.fixture(scope="module")
+def model(tmp_path_factory):
+    return load_model(tiny_model.write(tmp_path_factory.mktemp("model") / "model.onnx"))
+
+
+def steady(value, hops=1):
+    """Audio that the tiny model hears as rock (above zero), speech (below) or noise (neither)."""
+    flutter = np.tile([0.1, -0.1], tiny_model.HOP // 2)
+    return np.tile((value + flutter).astype(np.float32), (hops, 1))
+
+
+def decisions(analyser, row, hops, first=0):
+    return [
+        analyser.step([row], hop[None], [(first + index + 1) * HOP_S])[0]
+        for index, hop in enumerate(hops)
+    ]
+
+
+def test_nothing_is_said_before_a_whole_window(model):
+    heard = decisions(Analyser(model, [BY]), 0, steady(0.5, 6))
+    assert [each.smoothed is None for each in heard] == [True, True, True, False, False, False]
+    assert all(not each.changes for each in heard[:3])
+    assert heard[3].changes[0].segment.label == "rock"
+
+
+def test_after_a_reset_a_whole_window_is_needed_again(model):
+    analyser = Analyser(model, [BY])
+    decisions(analyser, 0, steady(0.5, 20))
+    (ended,) = analyser.reset(0)
+    assert ended.event.value == "ended"
+    assert ended.segment.label == "rock"
+    heard = decisions(analyser, 0, steady(-0.5, 6), first=100)
+    assert [each.raw is None for each in heard] == [True, True, True, False, False, False]
+    # Not a trace of what was heard before the gap: the first window is sure of the new label.
+    assert heard[3].raw[1] > 0.95
+
+
+def test_feeds_in_a_batch_are_judged_as_each_alone(model):
+    rng = np.random.default_rng(1)
+    feeds = 5
+    audio = rng.normal(0, 0.2, (40, feeds, tiny_model.HOP)).astype(np.float32)
+    audio += rng.choice([-0.5, 0, 0.5], (40, feeds, 1)).repeat(1, axis=2).astype(np.float32)
+    together = Analyser(model, [BY] * feeds)
+    alone = [Analyser(model, [BY]) for _ in range(feeds)]
+    for index, hop in enumerate(audio):
+        # Not all feeds are ready each time, and not in order.
+        rows = rng.permutation(feeds)[: rng.integers(1, feeds + 1)].tolist()
+        ends = [(index + 1) * HOP_S] * len(rows)
+        for decision in together.step(rows, hop[rows], ends):
+            (expected,) = alone[decision.row].step([0], hop[[decision.row]], [decision.end])
+            assert decision.changes == expected.changes
+            for mine, theirs in (
+                (decision.raw, expected.raw),
+                (decision.smoothed, expected.smoothed),
+            ):
+                assert (mine is None) == (theirs is None)
+                if mine is not None:
+                    np.testing.assert_allclose(mine, theirs, rtol=1e-4, atol=1e-6)
+
+
+def test_what_is_no_number_is_silence_and_does_not_stay(model):
+    analyser = Analyser(model, [BY])
+    decisions(analyser, 0, steady(0.5, 8))
+    broken = np.full((2, tiny_model.HOP), np.nan, np.float32)
+    broken[1] = np.inf
+    for decision in decisions(analyser, 0, broken, first=8):
+        assert decision.level_dbfs == -120
+    after = decisions(analyser, 0, steady(0.5, 8), first=10)
+    assert np.isfinite(after[-1].smoothed).all()
+    assert after[-1].smoothed[0] > 0.9
+
+
+def test_each_feed_is_judged_by_its_own_settings(model):
+    strict, lax = BY.model_copy(update={"silence_dbfs": -10.0}), BY
+    analyser = Analyser(model, [strict, lax])
+    for index in range(20):
+        both = analyser.step([0, 1], steady(0.1, 2), [(index + 1) * HOP_S] * 2)
+    assert both[0].raw is None
+    assert both[1].raw is not None
+    assert analyser.judges[0].segment.label == "silence"
