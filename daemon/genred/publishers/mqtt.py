@@ -1,0 +1,498 @@
+"""The MQTT publisher: retained state, last will, discovery, and a broker that may be away.
+
+Two threads stand between the engine and the network. The engine's thread leaves messages in
+bounded lanes (:mod:`genred.publishers.lanes`) and goes on; a sender of this module hands them to
+paho, so many at a time; paho's own thread talks to the broker and is the only one that reconnects.
+
+On every connection the broker hears, in this order: that the node is online, what runs on it,
+discovery, and for all feeds whether audio arrives, the state and the health, as last known.
+Messages that were under way when a connection was lost are taken back from paho: events go first
+in the lane, anything retained is told anew anyway.
+"""
+
+from __future__ import annotations
+
+import json
+import logging
+import random
+import threading
+import time
+from collections import deque
+from typing import TYPE_CHECKING, Final
+
+from paho.mqtt.enums import LogLevel, MQTTErrorCode
+
+from genred.errors import ConfigError, GenredError, UnavailableError
+from genred.messages import FeedEvent, FeedHealth, FeedScores, Message, NodeInfo, SourceStatus
+from genred.publishers.client import make_client, refused, unreachable
+from genred.publishers.discovery import FORMS, describe
+from genred.publishers.lanes import Lanes, Parcel
+from genred.publishers.topics import Topics
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Mapping, Sequence
+    from typing import Any
+
+    from paho.mqtt.client import (
+        Client,
+        ConnectFlags,
+        DisconnectFlags,
+        MQTTMessage,
+        MQTTMessageInfo,
+    )
+    from paho.mqtt.properties import Properties
+    from paho.mqtt.reasoncodes import ReasonCode
+
+    from genred.publishers.base import FeedInfo
+    from genred.publishers.client import BrokerClient
+    from genred.settings.mqtt import MqttSettings
+
+log = logging.getLogger("genred.mqtt")
+
+ONLINE: Final = b"online"
+OFFLINE: Final = b"offline"
+
+RECONNECT_MIN_S: Final = 1
+RECONNECT_MAX_S: Final = 30
+"""paho doubles the pause from one attempt to the next between these two. A broker that restarts
+is found again within a second or two; one that is away for a night is asked twice a minute."""
+
+UNACKNOWLEDGED_MAX: Final = 100
+"""So many messages may be with paho and not yet acknowledged. Enough to fill a slow line, and a
+bound for what a broker that never answers can pile up there."""
+
+STOP_S: Final = 2.0
+"""How long the end may take: what waits, then feeds and node offline."""
+
+FAREWELL_S: Final = 0.5
+"""Of that, kept for saying that feeds and node are offline."""
+
+CLOSE_S: Final = 0.5
+"""Of paho's thread, once it was told to end. It may still sit in a connection attempt; it is a
+daemon thread and holds nothing that must be kept."""
+
+BIRTH_DELAY_S: Final = (1.0, 10.0)
+"""After Home Assistant's birth message all is sent again within this time, at random, so that a
+house full of devices does not speak at once."""
+
+WATCH_S: Final = 5.0
+"""How often the sender looks whether paho's thread still lives."""
+
+REMIND_S: Final = 600.0
+"""A broker that stays away is complained of again this often, and one whose connection comes and
+goes is spoken of at most :data:`LINES_MAX` times in so long."""
+
+LINES_MAX: Final = 6
+
+_LISTENING = frozenset(status.value for status in SourceStatus if status.online)
+
+
+def encode(message: Message) -> bytes:
+    """A message as it goes over the wire: compact JSON in UTF-8.
+
+    Raises ``ValueError`` for a number that JSON does not know.
+    """
+    text = json.dumps(message.to_dict(), ensure_ascii=False, separators=(",", ":"), allow_nan=False)
+    return text.encode("utf-8", "replace")
+
+
+class MqttPublisher:
+    """Publishes to one broker, as ``[mqtt]`` says.
+
+    Raises :class:`GenredError` when made, if credentials or certificates cannot be read; a broker
+    that is away or refuses raises nothing, it is logged and shows in :meth:`status`.
+    """
+
+    def __init__(
+        self,
+        settings: MqttSettings,
+        node: str,
+        *,
+        environ: Mapping[str, str] | None = None,
+        birth_delay: Callable[[], float] | None = None,
+    ) -> None:
+        address = settings.address
+        if address is None:
+            raise ConfigError("no broker is configured", "set mqtt.url, or give --mqtt URL")
+        self._address = address
+        self._settings = settings
+        self._birth_delay = birth_delay or (lambda: random.uniform(*BIRTH_DELAY_S))  # noqa: S311 - spreads load, guards nothing
+        self.topics = Topics(settings.base_topic, node)
+        self._birth_topic = f"{settings.discovery_prefix}/status"
+        self._client = self._make_client(environ)
+        self._sender = threading.Thread(target=self._run, name="genred-mqtt", daemon=True)
+        # Guards all below; never held while paho is called, whose callbacks take it.
+        self._changed = threading.Condition()
+        self._lanes = Lanes(settings.queue)
+        self._feeds: tuple[FeedInfo, ...] = ()
+        self._known_feeds: dict[str, None] = {}
+        self._discovery: tuple[str, ...] = ()
+        self._other_form: tuple[str, ...] = ()
+        self._online = False
+        self._session = 0
+        # The sender's own: what it has handed over, and the connection that was on.
+        self._unacknowledged: deque[MQTTMessageInfo] = deque()
+        self._seen_session = 0
+        self._birth_due: float | None = None
+        self._closing = False
+        self._deadline = 0.0
+        self._refusing = False
+        self._connected_once = False
+        self._failure: GenredError | None = None
+        self._first_failure: GenredError | None = None
+        self._lines: deque[float] = deque(maxlen=LINES_MAX)
+        self._reminded = 0.0
+
+    def _make_client(self, environ: Mapping[str, str] | None) -> BrokerClient:
+        settings = self._settings
+        client = make_client(settings, settings.client_id or f"genred-{self.topics.node}", environ)
+        client.will_set(self.topics.status, OFFLINE, qos=1, retain=True)
+        client.reconnect_delay_set(RECONNECT_MIN_S, RECONNECT_MAX_S)
+        # The sender keeps the bound; with one here a farewell could wait behind other messages
+        # and be overtaken by the end of the connection.
+        client.max_inflight_messages_set(0)
+        # paho's own bound, never reached: the sender's messages and the announcement of a node.
+        client.max_queued_messages_set(2 * UNACKNOWLEDGED_MAX)
+        client.on_connect = self._on_connect
+        client.on_connect_fail = self._on_connect_fail
+        client.on_disconnect = self._on_disconnect
+        client.on_publish = self._on_publish
+        client.on_subscribe = self._on_subscribe
+        client.on_message = self._on_message
+        client.on_log = _on_log
+        return client
+
+    # --- for the engine and the commands
+
+    @property
+    def first_failure(self) -> GenredError | None:
+        """Why the very first connection failed; None once one has succeeded.
+
+        :class:`genred.errors.AccessError` when the broker refuses the credentials,
+        :class:`genred.errors.UnavailableError` when it is away or refuses for another reason.
+        """
+        with self._changed:
+            return self._first_failure
+
+    def wait_first(self, seconds: float) -> GenredError | None:
+        """Wait until the first attempt to connect has succeeded or failed; returns the failure."""
+        with self._changed:
+            self._changed.wait_for(lambda: self._connected_once or self._first_failure, seconds)
+            return self._first_failure
+
+    @property
+    def dropped(self) -> int:
+        """Messages lost so far because the broker was away or slow for too long."""
+        with self._changed:
+            return self._lanes.dropped
+
+    def start(self, node: NodeInfo, feeds: Sequence[FeedInfo]) -> None:
+        """Begin to connect; returns at once."""
+        with self._changed:
+            self._feeds = tuple(feeds)
+            self._take_info(node)
+            for feed in self._feeds:
+                self._known_feeds[feed.id] = None
+                self._lanes.retain(self.topics.of_feed(feed.id, "status"), OFFLINE)
+        self._client.connect_async(
+            self._address.host, self._address.port, self._settings.keepalive_s
+        )
+        self._client.loop_start()
+        self._sender.start()
+
+    def offer(self, message: Message) -> None:
+        """Take a message; returns within microseconds, whatever the broker does."""
+        with self._changed:
+            if self._closing:
+                return
+            match message:
+                case FeedScores():
+                    # Whoever watches scores watches them live: none wait for an absent broker.
+                    if not (self._settings.scores and self._online):
+                        return
+                    topic = self.topics.of_feed(message.feed, message.topic)
+                    self._lanes.stream(Parcel(topic, message, qos=0, retain=False))
+                case FeedEvent():
+                    topic = self.topics.of_feed(message.feed, message.topic)
+                    self._lanes.append(Parcel(topic, message, qos=1, retain=False))
+                case NodeInfo():
+                    self._take_info(message)
+                    self._announce()
+                case _:
+                    self._known_feeds[message.feed] = None
+                    if isinstance(message, FeedHealth):
+                        arriving = ONLINE if message.status in _LISTENING else OFFLINE
+                        status = self.topics.of_feed(message.feed, "status")
+                        if self._lanes.retained(status) != arriving:
+                            self._lanes.retain(status, arriving)
+                    self._lanes.retain(self.topics.of_feed(message.feed, message.topic), message)
+            self._changed.notify_all()
+
+    def status(self) -> str:
+        """The broker and how it is: ``mqtt://host:1883 connected``."""
+        with self._changed:
+            lanes = f"({self._lanes.waiting} waiting, {self._lanes.dropped} dropped)"
+            if self._online:
+                slow = self._lanes.dropped or self._lanes.waiting > UNACKNOWLEDGED_MAX
+                return f"{self._address} connected{f' {lanes}' if slow else ''}"
+            if self._failure is None:
+                return f"{self._address} connecting"
+            # The address stands in front of the failure's message already.
+            return f"{self._failure.message}, trying again {lanes}"
+
+    def stop(self) -> None:
+        """Send what waits, tell that feeds and node are offline, and leave; at most 2.5 s."""
+        deadline = time.monotonic() + STOP_S
+        with self._changed:
+            if self._closing:
+                return
+            self._closing = True
+            self._deadline = deadline
+            self._changed.notify_all()
+        if self._sender.ident is None:
+            return
+        self._sender.join(max(0.0, deadline - time.monotonic()))
+        # Follows in the stream what was said before: if it arrives, the farewell has too; if it
+        # does not, the broker sends the last will.
+        self._client.disconnect()
+        # loop_stop() waits for paho's thread without a bound: let another one do the waiting.
+        closer = threading.Thread(
+            target=self._client.loop_stop, name="genred-mqtt-end", daemon=True
+        )
+        closer.start()
+        closer.join(CLOSE_S)
+
+    # --- what is told on every connection; the lock is held
+
+    def _take_info(self, info: NodeInfo) -> None:
+        self._lanes.retain(self.topics.info, info)
+        mode = self._settings.discovery
+        if mode == "off":
+            return
+        devices = describe(self.topics, info, self._feeds, self._settings.heartbeat_s)
+        prefix = self._settings.discovery_prefix
+        if not self._connected_once:
+            # The other form may be there from before the setting was changed; both together
+            # would announce every entity twice.
+            other = FORMS["component" if mode == "device" else "device"](prefix, devices)
+            self._other_form = tuple(other)
+        discovery = FORMS[mode](prefix, devices)
+        self._discovery = tuple(discovery)
+        for topic, payload in discovery.items():
+            self._lanes.retain(topic, payload)
+
+    def _announcement(self) -> list[str]:
+        """All retained topics in the order in which they are to be told."""
+        feeds = [
+            topic
+            for what in ("status", "state", "health")
+            for feed in self._known_feeds
+            if self._lanes.retained(topic := self.topics.of_feed(feed, what)) is not None
+        ]
+        return [self.topics.info, *self._discovery, *feeds]
+
+    def _announce(self) -> None:
+        self._lanes.tell_again(self._announcement())
+
+    # --- the sender's thread
+
+    def _run(self) -> None:
+        while (parcel := self._next()) is not None:
+            self._hand_over(parcel)
+        self._farewell()
+
+    def _next(self) -> Parcel | None:
+        """The next message to send, waiting for one; None when it is time to go."""
+        with self._changed:
+            while True:
+                now = time.monotonic()
+                if self._birth_due is not None and now >= self._birth_due:
+                    self._birth_due = None
+                    self._lanes.retain(self.topics.status, ONLINE)
+                    self._lanes.tell_again([self.topics.status, *self._announcement()])
+                if self._seen_session != self._session:
+                    self._seen_session = self._session
+                    self._unacknowledged.clear()
+                wake = now + WATCH_S
+                if self._birth_due is not None:
+                    wake = min(wake, self._birth_due)
+                if self._closing:
+                    wake = min(wake, self._deadline - FAREWELL_S)
+                    if not self._online or not self._lanes.waiting or now >= wake:
+                        return None
+                if self._online and not self._full() and (parcel := self._lanes.take()):
+                    return parcel
+                if not self._changed.wait(wake - now) and not self._closing:
+                    self._keep_alive()
+
+    def _keep_alive(self) -> None:
+        """Start paho's thread again if it has ended: nothing else would ever notice."""
+        if self._client.loop_start() == MQTTErrorCode.MQTT_ERR_SUCCESS:
+            log.error("%s: the network thread had ended and was started again", self._address)
+
+    def _full(self) -> bool:
+        return (
+            len(self._unacknowledged) >= UNACKNOWLEDGED_MAX
+            and self._pending() >= UNACKNOWLEDGED_MAX
+        )
+
+    def _pending(self) -> int:
+        """How many are not acknowledged yet; forgets the others."""
+        for _ in range(len(self._unacknowledged)):
+            info = self._unacknowledged.popleft()
+            try:
+                if not info.is_published():
+                    self._unacknowledged.append(info)
+            except (ValueError, RuntimeError):
+                continue  # lost with its connection
+        return len(self._unacknowledged)
+
+    def _hand_over(self, parcel: Parcel) -> None:
+        try:
+            payload = parcel.body if isinstance(parcel.body, bytes) else encode(parcel.body)
+            info = self._client.publish(parcel.topic, payload, parcel.qos, parcel.retain)
+        except (ValueError, TypeError) as error:
+            self._lose()
+            log.error("%s: a message could not be written: %s", parcel.topic, error)  # noqa: TRY400 - one line
+            return
+        # With qos 1 paho keeps it even if the connection has just gone.
+        kept = parcel.qos and info.rc != MQTTErrorCode.MQTT_ERR_QUEUE_SIZE
+        if kept or info.rc == MQTTErrorCode.MQTT_ERR_SUCCESS:
+            self._unacknowledged.append(info)
+        else:
+            self._lose()
+
+    def _lose(self) -> None:
+        with self._changed:
+            self._lanes.dropped += 1
+
+    def _farewell(self) -> None:
+        with self._changed:
+            if not self._online:
+                return
+            last = [self.topics.of_feed(feed, "status") for feed in self._known_feeds]
+        for topic in (*last, self.topics.status):
+            self._hand_over(Parcel(topic, OFFLINE, qos=1, retain=True))
+        with self._changed:
+            self._changed.wait_for(
+                lambda: not self._online or not self._pending(),
+                max(0.0, self._deadline - time.monotonic()),
+            )
+
+    # --- paho's callbacks, on its network thread
+
+    def _on_connect(
+        self,
+        client: Client,
+        _data: Any,
+        _flags: ConnectFlags,
+        reason: ReasonCode,
+        _properties: Properties | None,
+    ) -> None:
+        if reason.is_failure:
+            self._refusing = True
+            self._failed(refused(self._address, reason))
+            return
+        left = client.drop_out_messages()
+        client.publish(self.topics.status, ONLINE, qos=1, retain=True)
+        if self._settings.discovery != "off":
+            client.subscribe(self._birth_topic, qos=1)
+        with self._changed:
+            self._lanes.give_back(
+                [
+                    Parcel(each.topic, bytes(each.payload), qos=1, retain=False)
+                    for each in left
+                    if not each.retain
+                ]
+            )
+            self._lanes.empty(each.topic for each in left if each.retain and not each.payload)
+            self._lanes.empty(self._other_form)
+            self._other_form = ()
+            self._announce()
+            self._online = self._connected_once = True
+            self._failure = self._first_failure = None
+            self._session += 1
+            self._birth_due = None
+            self._changed.notify_all()
+        self._say(logging.INFO, f"{self._address}: connected")
+
+    def _on_connect_fail(self, _client: Client, _data: Any) -> None:
+        self._failed(unreachable(self._address, self._client.connect_error))
+
+    def _on_disconnect(
+        self,
+        _client: Client,
+        _data: Any,
+        _flags: DisconnectFlags,
+        reason: ReasonCode,
+        _properties: Properties | None,
+    ) -> None:
+        with self._changed:
+            was_online, self._online = self._online, False
+            told, self._refusing = self._refusing, False
+            self._changed.notify_all()
+        if not told:
+            silent = str(reason) == "Keep alive timeout"
+            what = "connection lost" if was_online else "no MQTT broker answers there"
+            more = ": no sign of life" if was_online and silent else ""
+            self._failed(UnavailableError(f"{self._address}: {what}{more}"))
+
+    def _on_publish(self, *_: Any) -> None:
+        with self._changed:
+            self._changed.notify_all()
+
+    def _on_subscribe(
+        self,
+        _client: Client,
+        _data: Any,
+        _mid: int,
+        reasons: list[ReasonCode],
+        _properties: Properties,
+    ) -> None:
+        if any(reason.is_failure for reason in reasons):
+            self._say(
+                logging.WARNING,
+                f"{self._address}: not allowed to listen to {self._birth_topic}: Home Assistant is"
+                " told of the feeds on each connection, but not when it restarts",
+            )
+
+    def _on_message(self, _client: Client, _data: Any, message: MQTTMessage) -> None:
+        # A retained birth message is old news: all was told on this very connection.
+        if message.topic == self._birth_topic and message.payload == ONLINE and not message.retain:
+            with self._changed:
+                if self._birth_due is None:
+                    self._birth_due = time.monotonic() + self._birth_delay()
+                    self._changed.notify_all()
+
+    # --- what people are told
+
+    def _failed(self, failure: GenredError) -> None:
+        now = time.monotonic()
+        with self._changed:
+            if self._closing:
+                return
+            same = self._failure is not None and self._failure.message == failure.message
+            self._failure = failure
+            if not self._connected_once and self._first_failure is None:
+                self._first_failure = failure
+            self._changed.notify_all()
+            if same and now < self._reminded + REMIND_S:
+                return
+            self._reminded = now
+        self._say(logging.WARNING, f"{failure}; listening goes on, trying again")
+
+    def _say(self, level: int, line: str) -> None:
+        """Log a line, unless a connection that comes and goes has filled the log already."""
+        now = time.monotonic()
+        if len(self._lines) == LINES_MAX and now < self._lines[0] + REMIND_S:
+            return
+        self._lines.append(now)
+        if len(self._lines) == LINES_MAX and now < self._lines[0] + REMIND_S:
+            line += " (the connection comes and goes: is another client of the same id about?)"
+        log.log(level, "%s", line)
+
+
+def _on_log(_client: Client, _data: Any, level: int, text: str) -> None:
+    # paho's other errors are told by on_disconnect; a fault of these callbacks by nothing else.
+    if level == LogLevel.MQTT_LOG_ERR and text.startswith("Caught exception"):
+        log.error("%s", text)
