@@ -6,6 +6,7 @@ import os
 import select
 import sys
 import termios
+import time
 import tty
 from contextlib import suppress
 from enum import Enum, auto
@@ -76,14 +77,10 @@ class Keys:
                 termios.tcsetattr(self._descriptor, termios.TCSANOW, self._modes)
         self._modes = None
 
-    @property
-    def listening(self) -> bool:
-        """Is there a keyboard."""
-        return self._modes is not None
-
     def wait(self, seconds: float) -> list[Key]:
         """Keys pressed within ``seconds``; returns at the first."""
         if self._modes is None or self._descriptor is None:
+            time.sleep(max(seconds, 0.0))
             return []
         try:
             ready, _, _ = select.select([self._descriptor], [], [], max(seconds, 0.0))

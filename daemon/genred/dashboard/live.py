@@ -12,16 +12,15 @@ import time
 from contextlib import ExitStack, contextmanager
 from typing import TYPE_CHECKING
 
+from rich.console import Console
+
 from genred.dashboard.cells import Ink
 from genred.dashboard.keys import Key, Keys
 from genred.dashboard.layout import render
 from genred.dashboard.notices import HeldStderr, LastWarning
 
 if TYPE_CHECKING:
-    import threading
     from collections.abc import Callable, Hashable, Iterator
-
-    from rich.console import Console
 
     from genred.dashboard.cells import Line
     from genred.settings.dashboard import DashboardSettings
@@ -36,6 +35,9 @@ SLOWEST_S = 2.0
 REPAINT_S = 10.0
 """Everything is written anew this often, so that what others wrote on the terminal goes away."""
 
+WITHOUT_TERMINAL_S = 0.2
+"""How often the end is looked for when there is nothing left to draw on."""
+
 _NO_WRAP = "\x1b[?7l"
 _WRAP = "\x1b[?7h"
 """A character wider than Rich believes it is must not push the rest to the next line."""
@@ -47,20 +49,18 @@ class Dashboard:
     """Shows what ``view`` returns on ``console`` until told to stop.
 
     For the main thread: ``view`` is called there, at most ``settings.frames_per_second`` times a
-    second. Tab and the arrow keys move the focus, ``q`` calls ``on_quit``.
+    second. Tab and the arrow keys move the focus, ``q`` leaves.
     """
 
     def __init__(
         self,
         view: Callable[[], NodeView],
-        console: Console,
         settings: DashboardSettings,
-        on_quit: Callable[[], None] | None = None,
+        console: Console | None = None,
     ) -> None:
         self._view = view
-        self._console = console
         self._settings = settings
-        self._on_quit = on_quit
+        self._console = Console(highlight=False) if console is None else console
         self._shown: list[Line] = []
         self._size = (0, 0)
         self._drawn_for: Hashable = None
@@ -70,12 +70,13 @@ class Dashboard:
         self.frames = 0
         """Frames written so far."""
 
-    def run(self, stop: threading.Event) -> None:
-        """Draw until ``stop`` is set, then leave the terminal as it was.
+    def run(self, ended: Callable[[], bool]) -> None:
+        """Draw until ``ended()`` or ``q``, then leave the terminal as it was.
 
-        Other writing to standard error is held back meanwhile and told afterwards; the last
-        warning stands on the dashboard. When the terminal goes away, waits for ``stop`` without
-        drawing. What ``view`` raises comes through, after the terminal is clean again.
+        ``ended`` is asked once a frame. Other writing to standard error is held back meanwhile
+        and told afterwards; the last warning stands on the dashboard. When the terminal goes
+        away, waits for the end without drawing. What ``view`` raises comes through, after the
+        terminal is clean again.
         """
         with ExitStack() as stack:
             held = stack.enter_context(HeldStderr())
@@ -83,42 +84,40 @@ class Dashboard:
             keys = stack.enter_context(Keys())
             try:
                 stack.enter_context(self._screen())
-                self._loop(stop, warning, keys, held)
+                self._loop(ended, warning, keys, held)
             except OSError as error:
                 log.warning("the terminal is gone (%s): listening goes on without it", error)
-                stop.wait()
+                while not ended():
+                    time.sleep(WITHOUT_TERMINAL_S)
 
     def _loop(
-        self, stop: threading.Event, warning: LastWarning, keys: Keys, held: HeldStderr
+        self, ended: Callable[[], bool], warning: LastWarning, keys: Keys, held: HeldStderr
     ) -> None:
-        while not stop.is_set():
+        while not ended():
             began = time.monotonic()
             spent = time.thread_time()
             self.draw(warning.text())
             held.trim()
             spent = time.thread_time() - spent
             self._mean_cost += SMOOTHING * (spent - self._mean_cost)
-            self._pause(self.interval() - (time.monotonic() - began), stop, keys)
+            if not self._pause(self.interval() - (time.monotonic() - began), keys):
+                return
 
     def interval(self) -> float:
         """Seconds from one frame to the next."""
         wanted = max(1 / self._settings.frames_per_second, self._mean_cost / MAX_SHARE)
         return min(wanted, max(SLOWEST_S, 1 / self._settings.frames_per_second))
 
-    def _pause(self, seconds: float, stop: threading.Event, keys: Keys) -> None:
-        if not keys.listening:
-            stop.wait(max(seconds, 0.0))
-            return
-        # Signals interrupt neither wait early; both are short.
+    def _pause(self, seconds: float, keys: Keys) -> bool:
+        """Wait for the next frame, or for a key; False when the key says to leave."""
         for key in keys.wait(seconds):
-            if key is Key.QUIT and self._on_quit is not None:
-                self._on_quit()
-            elif key is Key.REDRAW:
+            if key is Key.QUIT:
+                return False
+            if key is Key.REDRAW:
                 self._repaint_at = 0.0
-            elif key is Key.NEXT:
-                self.focus += 1
-            elif key is Key.PREVIOUS:
-                self.focus -= 1
+            else:
+                self.focus += 1 if key is Key.NEXT else -1
+        return True
 
     def draw(self, notice: str = "") -> bool:
         """Bring the screen up to date; False when nothing on it had to change."""
