@@ -67,8 +67,8 @@ def hat(rng: np.random.Generator, rate: int, *, t60: float = 0.07) -> Audio:
 
 def ride(rng: np.random.Generator, rate: int, *, t60: float = 1.1) -> Audio:
     """Ride cymbal: a stick's ping over a long wash."""
-    wash = _metal(rng, rate, t60, ((500.0, -30.0), (2500.0, -6.0), (5500.0, 0.0)), 0.5)
-    ping = _metal(rng, rate, 0.12, ((1500.0, -20.0), (3500.0, 0.0), (6000.0, -2.0)), 0.8)
+    wash = _metal(rng, rate, t60, ((500.0, -30.0), (2500.0, -6.0), (5500.0, 0.0)), 0.25)
+    ping = _metal(rng, rate, 0.12, ((1500.0, -20.0), (3500.0, 0.0), (6000.0, -2.0)), 0.35)
     wash *= np.float32(0.35)
     wash[: ping.size] += ping
     return _peak(wash)

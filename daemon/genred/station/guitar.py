@@ -4,21 +4,42 @@ from __future__ import annotations
 
 import numpy as np
 
-from genred.station.synth import Audio, Convolver, Mix, drive, equaliser, noise, pluck, vibrato
+from genred.station.synth import (
+    Audio,
+    Convolver,
+    Mix,
+    Points,
+    drive,
+    equaliser,
+    noise,
+    pluck,
+    vibrato,
+)
 from genred.station.theory import hertz
 
 CABINET = (
     (60.0, -24.0),
-    (100.0, 0.0),
-    (180.0, 3.0),
+    (90.0, 3.0),
+    (180.0, 4.0),
     (450.0, -3.0),
     (900.0, -2.0),
-    (2200.0, 4.0),
-    (3500.0, 3.0),
+    (2200.0, 1.0),
+    (3500.0, 2.0),
     (4800.0, -6.0),
     (6500.0, -30.0),
 )
 """A closed cabinet with 12-inch speakers and a microphone close to the cone."""
+COMBO = (
+    (60.0, -18.0),
+    (100.0, 1.0),
+    (250.0, 3.0),
+    (700.0, -2.0),
+    (1500.0, -5.0),
+    (3000.0, -8.0),
+    (4500.0, -14.0),
+    (6500.0, -28.0),
+)
+"""An open-backed combo heard from the room, its treble turned down."""
 TIGHT = ((60.0, -18.0), (150.0, -4.0), (700.0, 0.0), (1500.0, 4.0), (6000.0, -6.0))
 """What an overdrive pedal in front of the amplifier does: less bass, more middle."""
 MIDRANGE_HZ = 5_500.0
@@ -45,6 +66,7 @@ class Guitar:
         *,
         gain: float = 28.0,
         highest: float = MIDRANGE_HZ,
+        cabinet: Points = CABINET,
     ) -> None:
         self._rng = rng
         self._rate = rate * self.OVERSAMPLING
@@ -53,14 +75,14 @@ class Guitar:
         self._tape = Mix(self._rate)
         self._tune = rng.normal(0.0, 0.03)
         self._pedal = Convolver(equaliser(TIGHT, self._rate, 512))
-        self._cabinet = Convolver(equaliser(CABINET, self._rate, 512))
+        self._cabinet = Convolver(equaliser(cabinet, self._rate, 512))
         self._made: dict[tuple[tuple[int, ...], bool, int], Audio] = {}
         self._hiss = np.float32(2e-4) * noise(rng, self._rate, self._rate, ((20.0, 0.0),))
 
     def chord(self, when: float, seconds: float, pitch: int, muted: bool) -> None:
         """Strum a power chord: root, fifth and octave, damped by the palm where ``muted``."""
         self.strings(
-            when, min(seconds, 0.16) if muted else seconds, (pitch, pitch + 7, pitch + 12), muted
+            when, min(seconds, 0.24) if muted else seconds, (pitch, pitch + 7, pitch + 12), muted
         )
 
     def strings(
@@ -89,7 +111,7 @@ class Guitar:
                 hertz(pitch + self._tune + self._rng.normal(0.0, 0.02)),
                 max(frames - late, 64) / self._rate,
                 self._rate,
-                t60=0.25 if muted else 5.0,
+                t60=0.5 if muted else 5.0,
                 damping=3.0 if muted else 0.5,
                 tilt=0.5,
                 highest=self._highest,

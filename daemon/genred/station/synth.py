@@ -205,6 +205,83 @@ def pluck(
     return total
 
 
+def struck(
+    rng: np.random.Generator,
+    hz: float,
+    seconds: float,
+    rate: int,
+    *,
+    t60: float,
+    hardness: float,
+) -> Audio:
+    """A piano string [seconds * rate], peak about 1: stiff, so its partials are stretched.
+
+    Partial k lies at ``k hz sqrt(1 + B k^2)`` (Fletcher, *JASA* 36(1), 1964); each is two modes a
+    fraction of a hertz apart, one dying quickly and one slowly (Weinreich, *JASA* 62(6), 1977).
+    ``hardness`` from 0 to 1 is how hard the hammer strikes: the harder, the brighter.
+    """
+    frames = int(seconds * rate)
+    stiffness = 3e-4 * (hz / 261.6) ** 1.2
+    k = np.arange(1, min(28, harmonic_count(hz, rate, 7500.0)) + 1, dtype=np.float32)
+    partials = k * hz * np.sqrt(1.0 + stiffness * k**2)
+    partials = partials[partials < min(0.45 * rate, 8000.0)]
+    k = k[: partials.size]
+    levels = np.abs(np.sin(np.pi * k * 0.12)) / k ** (1.5 - 0.7 * hardness)
+    levels *= np.exp(-partials / (1500.0 + 2500.0 * hardness))
+    levels *= rng.uniform(0.6, 1.0, k.size)
+    lives = t60 / (1.0 + (partials / 1200.0) ** 0.9)
+    t = np.arange(frames, dtype=np.float32) / np.float32(rate)
+    total = np.zeros(frames, np.float32)
+    for level, partial, life in zip(levels, partials, lives, strict=True):
+        beat = rng.uniform(0.2, 0.9)
+        for share, detune, span in ((0.7, 0.0, 0.35 * life), (0.45, beat, life)):
+            pace = np.float32(2.0 * np.pi * (partial + detune))
+            wave = np.sin(pace * t + np.float32(rng.uniform(0.0, 6.28)))
+            total += np.float32(level * share) * wave * decay(frames, rate, span)
+    attack = max(2, int(0.002 * rate))
+    total[:attack] *= np.linspace(0.0, 1.0, attack, dtype=np.float32)
+    peak: Audio = total / np.float32(np.abs(total).max() + 1e-9)
+    return peak
+
+
+def blown(
+    rng: np.random.Generator,
+    hz: float,
+    seconds: float,
+    rate: int,
+    *,
+    loud: float,
+    formants: Points,
+    breath: Audio,
+    scoop: float = 0.0,
+) -> Audio:
+    """A note of a reed or brass instrument [seconds * rate].
+
+    The spectrum opens with the loudness, during each note as between notes (Risset & Mathews,
+    *Physics Today* 22(2), 1969), under fixed ``formants``; a ``scoop`` in semitones leads up into
+    the note, vibrato into its end. ``breath`` is noise to take the wind's sound from.
+    """
+    frames = int(seconds * rate)
+    t = np.arange(frames, dtype=np.float32) / np.float32(rate)
+    pitch = vibrato(rng, frames, rate, depth=0.22, onset=0.3, speed=5.0)
+    pitch -= np.float32(scoop) * np.exp(-t / np.float32(0.05))
+    cycles = bent(hz, frames, rate, pitch)
+    k = np.arange(1, harmonic_count(hz, rate, 7000.0) + 1, dtype=np.float32)
+    when = np.arange(period_count(cycles), dtype=np.float32)[:, None] / np.float32(hz)
+    blow = loud * (1.0 - np.exp(-when / 0.035)) * (1.0 - 0.25 * np.clip(when / seconds, 0.0, 1.0))
+    blow *= 1.0 + rng.normal(0.0, 0.04, blow.shape)
+    colour = response(formants, (k * hz).astype(np.float64)).astype(np.float32)
+    jagged = rng.uniform(0.6, 1.0, k.size).astype(np.float32)
+    amplitudes = colour * jagged * blow * np.exp(-(k - 1.0) * (0.55 - 0.4 * blow))
+    phases = rng.uniform(0.0, 6.28, k.size).astype(np.float32)
+    sound = tone(amplitudes.astype(np.float32), phases, cycles)
+    at = int(rng.integers(0, max(1, breath.size - frames)))
+    wind = breath[at : at + frames]
+    sound[: wind.size] += np.float32(0.05 * loud) * wind
+    shaped: Audio = sound * envelope(frames, rate, 0.015, min(0.07, 0.3 * seconds))
+    return shaped
+
+
 def filtered(
     hz: float,
     seconds: float,

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from genred.station import drums
-from genred.station.guitar import Guitar
+from genred.station.guitar import COMBO, Guitar
 from genred.station.style import Style
 from genred.station.synth import Convolver, Mix, equaliser, pluck, room
 from genred.station.theory import BLUES, hertz
@@ -33,8 +33,8 @@ def compose(rng: np.random.Generator, rate: int) -> Iterator[Audio]:
     beat = 60.0 / rng.uniform(86.0, 132.0)
     form = FORMS[int(rng.integers(len(FORMS)))]
     swing = rng.uniform(0.62, 0.68)
-    rhythm = Guitar(rng, rate, gain=2.5)
-    lead = Guitar(rng, rate, gain=rng.uniform(4.0, 8.0), highest=7000.0)
+    rhythm = Guitar(rng, rate, gain=2.0, cabinet=COMBO)
+    lead = Guitar(rng, rate, gain=rng.uniform(3.0, 7.0), highest=7000.0, cabinet=COMBO)
     kit = _Kit(rng, rate, beat, swing)
     bass = Mix(rate)
     warm = Convolver(equaliser(WARM, rate))

@@ -1,4 +1,4 @@
-"""Jazz: a trio of piano, walking double bass and a swinging kit."""
+"""Jazz: walking double bass, a swinging kit, piano, and a horn that takes turns with it."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ import numpy as np
 
 from genred.station import drums
 from genred.station.style import Style
-from genred.station.synth import Convolver, Mix, equaliser, noise, pluck, room
+from genred.station.synth import Convolver, Mix, blown, equaliser, noise, pluck, room, struck
 from genred.station.theory import (
     DOMINANT_7,
     DORIAN,
@@ -75,6 +75,8 @@ def compose(rng: np.random.Generator, rate: int) -> Iterator[Audio]:
     club = Convolver(room(rng, rate, t60=0.9, wet=0.4))
     hands = _Piano(rng, rate)
     walker = _Walker(rng, rate, tonic)
+    horn = _Horn(rng, rate)
+    soloist: _Piano | _Horn = horn if rng.random() < 0.6 else hands
     place = 72.0
     bar = 0
     while True:
@@ -88,13 +90,16 @@ def compose(rng: np.random.Generator, rate: int) -> Iterator[Audio]:
             seconds = float(rng.choice([0.25, 0.5, 1.2])) * beat
             for pitch in voicing:
                 hands.play(piano, when, max(seconds, 0.15), pitch, rng.uniform(0.35, 0.5))
-        if bar % 8 != 7:
-            place = _phrase(rng, hands, piano, start, beat, swing, tonic, chord, place)
+        if bar and bar % 8 == 0:
+            soloist = hands if soloist is horn else horn
+        if bar % 4 != 3 or rng.random() < 0.4:
+            place = _phrase(rng, soloist, piano, start, beat, swing, tonic, chord, place)
         kit.bar(bar)
-        dry = np.float32(0.9) * body.process(bass.take(end))
-        dry += np.float32(0.42) * piano.take(end)
+        dry = np.float32(0.5) * body.process(bass.take(end))
+        dry += np.float32(0.6) * piano.take(end)
         dry += np.float32(0.5) * kit.take(end)
         bar += 1
+        dry += np.float32(8e-4) * rng.standard_normal(dry.size, dtype=np.float32)
         yield club.process(dry)
 
 
@@ -106,7 +111,7 @@ def _voicing(root: int, tones: tuple[int, ...], rng: np.random.Generator) -> lis
 
 def _phrase(
     rng: np.random.Generator,
-    hands: _Piano,
+    soloist: _Piano | _Horn,
     mix: Mix,
     start: float,
     beat: float,
@@ -118,61 +123,97 @@ def _phrase(
     """Improvise one bar of swung eighths around pitch ``place``; returns where it ended."""
     root, _, scale = chord
     ladder = [tonic + root + 12 * octave + step for octave in range(1, 6) for step in scale]
-    ladder = [pitch for pitch in ladder if 60 <= pitch <= 91]
+    low, high = soloist.RANGE
+    ladder = [pitch for pitch in ladder if low <= pitch <= high]
     index = int(np.argmin([abs(pitch - place) for pitch in ladder]))
-    direction = 1 if place < 74 else -1
+    direction = 1 if place < (low + high) / 2 else -1
+    rest = False
     for eighth in range(8):
-        if rng.random() < (0.22 if eighth % 2 else 0.3):
+        if rest or rng.random() < (0.22 if eighth % 2 else 0.3):
+            rest = False
             continue
         if rng.random() < 0.25:
             direction = -direction
         index = int(np.clip(index + direction * int(rng.choice([1, 1, 2])), 0, len(ladder) - 1))
         when = start + (eighth // 2 + (swing if eighth % 2 else 0.0)) * beat
-        loud = rng.uniform(0.75, 1.0) * (1.0 if eighth % 2 else 0.85)
-        hands.play(mix, when + rng.normal(0.01, 0.008), 0.62 * beat, ladder[index], loud)
+        loud = rng.uniform(0.55, 1.0) * (1.0 if eighth % 2 else 0.85)
+        held = float(rng.choice([0.6, 0.6, 0.6, 1.5]))
+        soloist.play(mix, when + rng.normal(0.01, 0.008), held * beat, ladder[index], loud)
+        rest = held > 1.0
     return float(ladder[index])
 
 
 class _Piano:
-    """A piano of decaying strings: three to a note, struck at an eighth of their length."""
+    """The pianist's instrument: each key sounded once, soft and hard, and kept."""
 
     LIMIT = 96
     """Notes kept, at most: more than the keys that a passage touches."""
+    RANGE = (60, 91)
+    """Lowest and highest pitch of a solo."""
+    HARD = 0.6
+    """From this loudness on a key is struck hard."""
 
     def __init__(self, rng: np.random.Generator, rate: int) -> None:
         self._rng = rng
         self._rate = rate
-        self._made: dict[int, Audio] = {}
+        self._made: dict[tuple[int, bool], Audio] = {}
         self._thud = noise(
             rng, int(0.04 * rate), rate, ((80.0, 0.0), (400.0, -6.0), (2500.0, -24.0))
         ) * np.linspace(1.0, 0.0, int(0.04 * rate), dtype=np.float32)
 
     def play(self, mix: Mix, when: float, seconds: float, pitch: int, loud: float) -> None:
         """Strike a key and let it go after ``seconds``."""
-        if pitch not in self._made:
+        key = (pitch, loud > self.HARD)
+        if key not in self._made:
             if len(self._made) >= self.LIMIT:
                 self._made.clear()
-            self._made[pitch] = self._strike(pitch)
-        frames = min(int((seconds + 0.08) * self._rate), self._made[pitch].size)
-        note = self._made[pitch][:frames].copy()
+            self._made[key] = self._strike(*key)
+        frames = min(int((seconds + 0.08) * self._rate), self._made[key].size)
+        note = self._made[key][:frames].copy()
         fall = min(frames, int(0.08 * self._rate))
         note[-fall:] *= np.linspace(1.0, 0.0, fall, dtype=np.float32)
         mix.add(int(when * self._rate), note, loud)
 
-    def _strike(self, pitch: int) -> Audio:
-        note = pluck(
+    def _strike(self, pitch: int, hard: bool) -> Audio:
+        note = struck(
             self._rng,
             hertz(pitch),
             1.6,
             self._rate,
-            t60=float(np.clip(9.0 * 2.0 ** (-(pitch - 48) / 12.0), 1.2, 9.0)),
-            damping=0.7,
-            pick=0.121,
-            tilt=1.1,
-            strings=(0.9994, 1.0, 1.0007),
+            t60=float(np.clip(9.0 * 2.0 ** (-(pitch - 48) / 14.0), 1.5, 9.0)),
+            hardness=0.75 if hard else 0.3,
         )
-        note[: self._thud.size] += np.float32(0.12) * self._thud
+        note[: self._thud.size] += np.float32(0.04 if hard else 0.02) * self._thud
         return note
+
+
+class _Horn:
+    """A tenor saxophone or a trumpet, never the same note twice."""
+
+    SAXOPHONE = ((100.0, -6.0), (400.0, 0.0), (700.0, 3.0), (1400.0, -2.0), (3000.0, -10.0))
+    TRUMPET = ((100.0, -12.0), (600.0, -2.0), (1200.0, 4.0), (2500.0, 0.0), (5000.0, -8.0))
+
+    def __init__(self, rng: np.random.Generator, rate: int) -> None:
+        self._rng = rng
+        self._rate = rate
+        reed = rng.random() < 0.6
+        self._formants = self.SAXOPHONE if reed else self.TRUMPET
+        self.RANGE = (48, 75) if reed else (57, 82)
+        self._breath = noise(rng, 3 * rate, rate, ((300.0, -20.0), (1500.0, 0.0), (6000.0, -6.0)))
+
+    def play(self, mix: Mix, when: float, seconds: float, pitch: int, loud: float) -> None:
+        """Blow one note; a longer one is scooped into."""
+        note = blown(
+            self._rng,
+            hertz(pitch + self._rng.normal(0.0, 0.06)),
+            max(0.09, seconds),
+            self._rate,
+            loud=loud,
+            formants=self._formants,
+            breath=self._breath,
+            scoop=float(self._rng.choice([0.0, 0.5, 1.5])),
+        )
+        mix.add(int(when * self._rate), note, 0.55)
 
 
 class _Walker:
@@ -267,4 +308,4 @@ class _Kit:
         return self._mix.take(until)
 
 
-STYLE = Style("jazz", "Walking-bass trio", "jazz", compose)
+STYLE = Style("jazz", "Walking-bass jazz", "jazz", compose)

@@ -29,7 +29,7 @@ def compose(rng: np.random.Generator, rate: int) -> Iterator[Audio]:
     takes = [Guitar(rng, rate) for _ in range(2)]
     lead = Guitar(rng, rate, highest=8000.0)
     bass_line, drum_bus = Mix(rate), Mix(rate)
-    stage = Convolver(room(rng, rate, t60=0.7, wet=0.3))
+    stage = Convolver(room(rng, rate, t60=0.8, wet=0.4))
     riffs = [_riff(rng, FEEL[(i + int(rng.integers(3))) % 3]) for i in range(2)]
     basses: dict[tuple[int, bool], Audio] = {}
     step_s = beat / 4.0
@@ -58,7 +58,7 @@ def compose(rng: np.random.Generator, rate: int) -> Iterator[Audio]:
             _solo(rng, lead, start, step_s, root + 24, scale)
         guitars = takes[0].take(end) + takes[1].take(end)
         guitars += np.float32(1.1) * lead.take(end)
-        low = drive(bass_line.take(end), 2.5) * np.float32(0.35)
+        low = drive(bass_line.take(end), 2.5) * np.float32(0.5)
         bar += 1
         yield stage.process(
             np.float32(0.33) * guitars + low + np.float32(0.75) * drum_bus.take(end)
@@ -114,7 +114,7 @@ class _Kit:
         self._kick = drums.kick(rng, rate, hz=58.0, punch=3.0, t60=0.22, click=0.9)
         self._snares = [drums.snare(rng, rate, hz=205.0, t60=0.28, wires=1.0) for _ in range(3)]
         self._crash = drums.crash(rng, rate)
-        self._china = drums.hat(rng, rate, t60=0.5)
+        self._china = drums.crash(rng, rate, t60=0.8)
         self._toms = [drums.tom(rng, rate, hz=hz) for hz in (170.0, 130.0, 95.0)]
 
     def bar(
@@ -143,7 +143,7 @@ class _Kit:
             elif step in (4, 12):
                 self._hit(mix, when, self._snares[int(self._rng.integers(3))], 0.9)
             if step % 4 == 0 and not rolling:
-                self._hit(mix, when, self._china, 0.3)
+                self._hit(mix, when, self._china, 0.4)
 
     def _hit(self, mix: Mix, when: float, stroke: Audio, gain: float) -> None:
         when += self._rng.normal(0.0, 0.002)

@@ -11,9 +11,11 @@ from genred.station.style import Style
 from genred.station.synth import (
     Convolver,
     Mix,
+    blown,
     envelope,
     equaliser,
     harmonic_count,
+    noise,
     pluck,
     room,
     steady,
@@ -29,8 +31,10 @@ if TYPE_CHECKING:
 PROGRESSIONS = ((0, 3, 0, 4), (0, 5, 3, 4), (0, 0, 3, 3), (0, 1, 0, 1), (0, 6, 5, 6))
 DRAWBARS = ((1, 0.8), (2, 1.0), (3, 0.7), (4, 0.35), (6, 0.15), (8, 0.2))
 """Harmonics of the organ and their levels."""
-DEEP = ((30.0, 0.0), (70.0, 4.0), (150.0, 0.0), (500.0, -10.0), (1500.0, -26.0))
+DEEP = ((30.0, 0.0), (60.0, -4.0), (100.0, 2.0), (200.0, 0.0), (500.0, -10.0), (1500.0, -26.0))
 """A bass guitar with the treble turned off."""
+REED = ((100.0, -10.0), (700.0, 0.0), (1500.0, 2.0), (3000.0, -3.0), (6000.0, -14.0))
+"""Colour of the melodica."""
 BASS_RHYTHMS = (
     (0.0, 0.5, 1.5, 2.0, 3.0, 3.5),
     (0.5, 1.0, 1.5, 2.5, 3.0),
@@ -50,6 +54,7 @@ def compose(rng: np.random.Generator, rate: int) -> Iterator[Audio]:
     bass, band, sends = Mix(rate), Mix(rate), Mix(rate)
     players = _Players(rng, rate, beat)
     line = _bass_line(rng), _bass_line(rng)
+    place = 9
     spring = Convolver(_echoes(rate, 1.5 * beat))
     bar = 0
     while True:
@@ -62,13 +67,15 @@ def compose(rng: np.random.Generator, rate: int) -> Iterator[Audio]:
             pitch -= 12 if pitch > 43 else 0
             players.bass(bass, start + when * beat, length * beat, pitch)
         for off in (1, 3):
-            players.skank(band, start + off * beat, chord, 0.3)
+            players.skank(band, start + off * beat, chord, 0.55)
         if (bar // 4) % 2:
             for eighth in (1, 3, 5, 7):
-                players.organ(band, start + eighth * beat / 2, 0.22 * beat, chord, 0.08)
+                players.organ(band, start + eighth * beat / 2, 0.22 * beat, chord, 0.13)
         else:
-            players.organ(band, start + beat, 0.35 * beat, chord, 0.1)
-            players.organ(band, start + 3 * beat, 0.35 * beat, chord, 0.1)
+            players.organ(band, start + beat, 0.35 * beat, chord, 0.15)
+            players.organ(band, start + 3 * beat, 0.35 * beat, chord, 0.15)
+        if (bar // 4) % 2 == 0 and bar % 4 < 3:
+            place = players.lead(band, start, tonic, scale, chord, place)
         players.drums(band, sends, start, bar)
         if bar % 4 == 3:
             players.skank(sends, start + 3 * beat, chord, 0.5)
@@ -96,7 +103,7 @@ def _echoes(rate: int, delay_s: float) -> Audio:
     dull = equaliser(((200.0, -6.0), (600.0, 0.0), (1800.0, 0.0), (4000.0, -10.0)), rate, 256)
     once = dull
     for repeat in range(repeats):
-        at = repeat * gap + (0 if repeat else 0)
+        at = repeat * gap
         impulse[at : at + once.size] += np.float32(0.55**repeat) * once
         once = np.convolve(once, dull)[:512].astype(np.float32)
     return impulse
@@ -114,6 +121,7 @@ class _Players:
         self._rim = drums.rim(rng, rate)
         self._hats = [drums.hat(rng, rate, t60=0.06) for _ in range(3)]
         self._open = drums.hat(rng, rate, t60=0.3)
+        self._wind = noise(rng, 2 * rate, rate, ((300.0, -20.0), (1500.0, 0.0), (6000.0, -6.0)))
         self._stepper = bool(rng.random() < 0.35)
         self._made: dict[tuple[str, int], Audio] = {}
 
@@ -126,7 +134,7 @@ class _Players:
             )
         note = self._made[key][: int(seconds * self._rate)]
         shape = envelope(note.size, self._rate, 0.004, 0.06)
-        mix.add(int((when + self._rng.normal(0.0, 0.006)) * self._rate), note * shape, 1.0)
+        mix.add(int((when + self._rng.normal(0.0, 0.006)) * self._rate), note * shape, 0.5)
 
     def skank(self, mix: Mix, when: float, chord: list[int], gain: float) -> None:
         """A short chop of the guitar."""
@@ -158,6 +166,36 @@ class _Players:
         spectrum = spectrum[: harmonic_count(hz, self._rate)]
         phases = self._rng.uniform(0.0, 6.28, spectrum.size).astype(np.float32)
         return tone(spectrum[None, :], phases, steady(hz, int(0.5 * self._rate), self._rate))
+
+    def lead(
+        self,
+        mix: Mix,
+        start: float,
+        tonic: int,
+        scale: tuple[int, ...],
+        chord: list[int],
+        place: int,
+    ) -> int:
+        """Play a bar of melody on a melodica from scale step ``place``; returns where it ended."""
+        at = float(self._rng.choice([0.0, 0.5, 1.0]))
+        while at < 3.6:
+            length = float(self._rng.choice([0.5, 1.0, 1.0, 2.0]))
+            place = int(np.clip(place + self._rng.choice([-2, -1, -1, 1, 1, 2]), 5, 14))
+            pitch = tonic + degree(scale, place)
+            if length > 1.0:
+                pitch = nearest(pitch, [(p - tonic) % 12 for p in chord], tonic)
+            note = blown(
+                self._rng,
+                hertz(pitch),
+                0.9 * min(length, 4.0 - at) * self._beat,
+                self._rate,
+                loud=self._rng.uniform(0.6, 0.9),
+                formants=REED,
+                breath=self._wind,
+            )
+            mix.add(int((start + at * self._beat) * self._rate), note, 0.2)
+            at += length
+        return place
 
     def drums(self, mix: Mix, sends: Mix, start: float, bar: int) -> None:
         """One drop (kick and cross-stick together on three), or steppers."""

@@ -43,6 +43,11 @@ HIGHER = (3400.0, 4300.0, 5400.0, 6500.0)
 """Fourth formant and up of a man's vocal tract."""
 BANDWIDTHS = (70.0, 95.0, 140.0, 220.0, 320.0, 450.0, 600.0)
 
+VOICE_LEVEL = 0.1
+"""RMS of a neutral vowel."""
+HISS_LEVEL = 0.03
+"""Level of unvoiced sound against voiced, set by the long-term spectrum of recorded speech."""
+
 HISSES: dict[str, Points] = {
     "s": ((1500.0, -34.0), (3500.0, -14.0), (5000.0, 0.0), (7500.0, -2.0)),
     "sh": ((1000.0, -26.0), (2200.0, -3.0), (3200.0, 0.0), (5000.0, -6.0), (7500.0, -14.0)),
@@ -106,7 +111,7 @@ def compose(rng: np.random.Generator, rate: int) -> Iterator[Audio]:
         else:
             pause = voice.breath(rng.uniform(0.12, 0.35))
         sound = np.concatenate([phrase, pause])
-        sound += np.float32(1e-3) * rng.standard_normal(sound.size, dtype=np.float32)
+        sound += np.float32(2e-4) * rng.standard_normal(sound.size, dtype=np.float32)
         yield studio.process(sound)
 
 
@@ -150,16 +155,20 @@ class _Voice:
         """Samples of one period's response: 30 ms, in which every formant has died away."""
         hz = np.fft.rfftfreq(self._size, 1.0 / rate)
         self._z = np.exp(-2j * np.pi * hz / rate).astype(np.complex64)
-        self._glottis = self._source(rng.uniform(1400.0, 2600.0))
+        self._glottis = self._source(rng.uniform(600.0, 1100.0))
         self._inventory = [self._syllable() for _ in range(60)]
 
     def _source(self, tilt_hz: float) -> NDArray[np.complex64]:
         """Spectrum of the glottal pulse's derivative: two poles low down, one for the tilt."""
         z = self._z
-        low = np.exp(-2.0 * np.pi * 1.1 * self._pitch / self._rate)
+        low = np.exp(-2.0 * np.pi * 0.5 * self._pitch / self._rate)
         tilt = np.exp(-2.0 * np.pi * tilt_hz / self._rate)
         spectrum = (1.0 - z) / (1.0 - low * z) ** 2 * (1.0 - tilt) / (1.0 - tilt * z)
-        return (spectrum * (1.0 - low) * 0.6).astype(np.complex64)
+        pulse = spectrum.astype(np.complex64)[None, :]
+        self._cascade(pulse, [np.array([hz]) for hz in (*VOWELS["V"], *HIGHER)])
+        energy = float(np.sum(np.fft.irfft(pulse[0], self._size) ** 2))
+        level = VOICE_LEVEL / (energy * self._pitch / self._rate) ** 0.5
+        return (spectrum * level).astype(np.complex64)
 
     def _syllable(self) -> tuple[tuple[str, ...], str, str, str]:
         """Onset consonants, vowel, glide's target (the vowel itself mostly) and coda."""
@@ -215,7 +224,7 @@ class _Voice:
         air = noise(self._rng, frames, self._rate, HISSES["h"])
         t = np.linspace(0.0, 1.0, frames, dtype=np.float32)
         shape = np.clip((t - 0.25) / 0.3, 0.0, 1.0) * np.clip((0.95 - t) / 0.15, 0.0, 1.0)
-        return np.float32(0.012) * shape * air
+        return np.float32(0.004) * shape * air
 
     def _speak(self, tracks: _Tracks, last: bool) -> Audio:
         """Turn control tracks into sound."""
@@ -264,19 +273,27 @@ class _Voice:
         spectrum = np.broadcast_to(self._glottis, (at.size, self._z.size)).copy()
         breath = rng.normal(0.0, self._breathy, spectrum.shape).astype(np.float32)
         spectrum *= 1.0 + breath * np.linspace(0.3, 6.0, self._z.size, dtype=np.float32)
-        square = z * z
-        for centre, bandwidth in zip(tracks, BANDWIDTHS, strict=True):
-            if float(centre.max()) > 0.46 * rate:
-                continue
-            radius = float(np.exp(-np.pi * bandwidth / rate))
-            b = (2.0 * radius * np.cos(2.0 * np.pi * centre / rate)).astype(np.float32)[:, None]
-            c = np.float32(radius**2)
-            spectrum *= (1.0 - b + c) / (1.0 - b * z + c * square)
+        self._cascade(spectrum, tracks)
         part = (samples - starts).astype(np.float32)[:, None]
         spectrum *= z**part * loud.astype(np.float32)[:, None]
         pulses = np.fft.irfft(spectrum, self._size, axis=1).astype(np.float32)
         for start, pulse in zip(starts.tolist(), pulses, strict=True):
             out[start : start + self._size] += pulse
+
+    def _cascade(
+        self, spectrum: NDArray[np.complex64], formants: list[NDArray[np.float64]]
+    ) -> None:
+        """Send ``spectrum`` [periods, bins] through resonators at ``formants``, [periods] each."""
+        z = self._z[None, :]
+        square = z * z
+        for centre, bandwidth in zip(formants, BANDWIDTHS, strict=True):
+            if float(centre.max()) > 0.46 * self._rate:
+                continue
+            radius = float(np.exp(-np.pi * bandwidth / self._rate))
+            angle = 2.0 * np.pi * centre / self._rate
+            b = (2.0 * radius * np.cos(angle)).astype(np.float32)[:, None]
+            c = np.float32(radius**2)
+            spectrum *= (1.0 - b + c) / (1.0 - b * z + c * square)
 
     def _hissed(self, out: Audio, hiss: list[tuple[str, float]]) -> None:
         """Add unvoiced sound, each run of one kind as one stretch of shaped noise."""
@@ -298,7 +315,7 @@ class _Voice:
         rise = np.linspace(0.0, 1.0, edge, dtype=np.float32)
         air[:edge] *= rise
         air[-edge:] *= rise[::-1]
-        out[at : at + frames] += np.float32(0.1 * level) * air
+        out[at : at + frames] += np.float32(HISS_LEVEL * level) * air
 
 
 def _smooth(track: NDArray[np.float64], seconds: float) -> NDArray[np.float64]:

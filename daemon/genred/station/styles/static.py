@@ -17,13 +17,13 @@ if TYPE_CHECKING:
 
 def compose(rng: np.random.Generator, rate: int) -> Iterator[Audio]:
     """Yield a second of static at a time."""
-    edge = rng.uniform(3500.0, 6500.0)
+    edge = rng.uniform(5500.0, 9000.0)
     radio = Convolver(
         equaliser(
             ((50.0, -20.0), (200.0, -3.0), (800.0, 0.0), (edge, 0.0), (1.3 * edge, -20.0)), rate
         )
     )
-    crackles = rng.uniform(4.0, 30.0)
+    crackles = rng.uniform(0.5, 6.0)
     click = decay(int(0.004 * rate), rate, 0.004)
     level = 1.0
     while True:
@@ -33,7 +33,7 @@ def compose(rng: np.random.Generator, rate: int) -> Iterator[Audio]:
         level = goal
         places = rng.integers(0, rate - click.size, rng.poisson(crackles))
         for at in places.tolist():
-            hiss[at : at + click.size] += np.float32(rng.normal(0.0, 8.0)) * click
+            hiss[at : at + click.size] += np.float32(rng.normal(0.0, 5.0)) * click
         yield radio.process(hiss)
 
 

@@ -14,6 +14,7 @@ from genred.station.synth import (
     envelope,
     harmonic_count,
     noise,
+    response,
     room,
     tone,
     vibrato,
@@ -37,14 +38,14 @@ RHYTHMS = ((2.0, 1.0, 1.0), (1.5, 0.5, 1.0, 1.0), (1.0, 1.0, 2.0), (1.0, 0.5, 0.
 BODY = (
     (120.0, -14.0),
     (200.0, -4.0),
-    (280.0, 2.0),
+    (280.0, 3.0),
     (450.0, 3.0),
     (750.0, -2.0),
-    (1200.0, 0.0),
-    (2300.0, 3.0),
-    (3200.0, 1.0),
-    (4500.0, -10.0),
-    (7500.0, -26.0),
+    (1200.0, -4.0),
+    (2300.0, -4.0),
+    (3200.0, -7.0),
+    (4500.0, -13.0),
+    (7500.0, -20.0),
 )
 """Rough average of measured bodies: air and wood modes below 500 Hz, the bridge's hill above 2 kHz."""
 
@@ -55,7 +56,7 @@ def compose(rng: np.random.Generator, rate: int) -> Iterator[Audio]:
     tonic = 60 + int(rng.integers(-5, 7))
     beat = 60.0 / rng.uniform(66.0, 104.0)
     order = PROGRESSIONS[int(rng.integers(len(PROGRESSIONS)))]
-    hall = Convolver(room(rng, rate, t60=rng.uniform(1.4, 2.2), wet=0.75, points=BODY))
+    hall = Convolver(room(rng, rate, t60=rng.uniform(1.2, 1.9), wet=0.6, points=_body(rng)))
     section = _Section(rng, rate)
     broken = bool(rng.random() < 0.5)
     mix = Mix(rate)
@@ -72,7 +73,7 @@ def compose(rng: np.random.Generator, rate: int) -> Iterator[Audio]:
             for half in range(2):
                 section.play(mix, start + 2 * half * beat, 1.9 * beat, bass, 0.75, players=2)
         else:
-            section.play(mix, start, 4.0 * beat, bass, 0.8, players=2)
+            section.play(mix, start, 4.0 * beat, bass, 0.6, players=2)
         for part, pitch in enumerate(parts):
             parts[part] = nearest(pitch * 0.8 + (tonic - 5 + 7 * part) * 0.2, chord, tonic)
         if broken:
@@ -83,7 +84,7 @@ def compose(rng: np.random.Generator, rate: int) -> Iterator[Audio]:
                 section.play(mix, when, 0.52 * beat, pitch, 0.5, players=1)
         else:
             for pitch in parts:
-                section.play(mix, start, 4.05 * beat, pitch, 0.55, players=2)
+                section.play(mix, start, 4.05 * beat, pitch, 0.4, players=2)
         when = start
         for length in RHYTHMS[int(rng.integers(len(RHYTHMS)))]:
             strong = when == start
@@ -91,10 +92,18 @@ def compose(rng: np.random.Generator, rate: int) -> Iterator[Audio]:
             pitch = tonic + degree(scale, step)
             if strong:
                 pitch = nearest(pitch, chord, tonic)
-            section.play(mix, when, 1.05 * length * beat, pitch, 0.8, players=2)
+            section.play(mix, when, 1.05 * length * beat, pitch, 1.1, players=2)
             when += length * beat
         bar += 1
         yield hall.process(mix.take(int(bar * 4 * beat * rate)))
+
+
+def _body(rng: np.random.Generator) -> list[tuple[float, float]]:
+    """:data:`BODY` with the close ripple of wood's modes, which vibrato turns into shimmer."""
+    hz = np.geomspace(180.0, 7500.0, 64)
+    smooth = 20.0 * np.log10(response(BODY, hz))
+    levels = (smooth + rng.normal(0.0, 4.0, hz.size)).tolist()
+    return [(60.0, -30.0), *zip(hz.tolist(), levels, strict=True)]
 
 
 class _Section:
@@ -127,7 +136,7 @@ class _Section:
         rng, rate = self._rng, self._rate
         frames = int(seconds * rate)
         hz = hertz(pitch)
-        wander = vibrato(rng, frames, rate, depth=rng.uniform(0.1, 0.22), speed=5.6)
+        wander = vibrato(rng, frames, rate, depth=rng.uniform(0.15, 0.32), speed=5.6)
         cycles = bent(hz, frames, rate, wander)
         k = np.arange(1, harmonic_count(hz, rate, 8000.0) + 1, dtype=np.float32)
         saw = (1.0 / k) * rng.uniform(0.75, 1.0, k.size).astype(np.float32)
