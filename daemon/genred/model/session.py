@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+import sys
 import time
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final, Literal
@@ -24,6 +25,9 @@ if TYPE_CHECKING:
 log = logging.getLogger("genred.model")
 
 FILE_NAME: Final = "model.onnx"
+
+SHIPPED: Final = "compact"
+"""The model that is used where none is named."""
 
 MAX_BYTES: Final = 512 * 2**20
 """A compact network has a few MB; a file beyond this is a mistake and would fill the memory."""
@@ -88,14 +92,15 @@ class Model:
 
 
 def shipped_model() -> Path:
-    """The model that comes with genred: in the package, or beside it in a source tree.
+    """The folder of the model that comes with genred: in a source tree, or as installed.
 
-    Raises :class:`InputError` where neither is there.
+    Raises :class:`InputError` where it is in neither.
     """
-    package = Path(__file__).resolve().parents[1]
-    for candidate in (package / "shipped" / FILE_NAME, package.parents[1] / "models" / "compact"):
-        if candidate.exists():
-            return candidate
+    source_tree = Path(__file__).resolve().parents[3] / "models" / SHIPPED
+    installed = Path(sys.prefix) / "share" / "genred" / "models" / SHIPPED
+    for folder in (source_tree, installed):
+        if (folder / FILE_NAME).exists():
+            return folder
     raise InputError("no model was shipped with this installation", "name one with --model FILE")
 
 
