@@ -1,0 +1,137 @@
+"""``genred train`` and ``python -m genred_train``: trains a model from a recipe and data."""
+
+from __future__ import annotations
+
+import argparse
+import sys
+from datetime import datetime
+from importlib.util import find_spec
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, NoReturn
+
+from genred.errors import GenredError, UnavailableError, UsageError
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+_DESCRIPTION = """\
+Train a model from a recipe and a folder of recordings.
+
+DIR is a folder with one sub-folder a genre (any format FFmpeg decodes; sub-folders of a genre
+are taken for artists), or a folder with a manifest.csv (path,label,group,split). No group, and so
+no artist, stands on both sides of a split."""
+
+_EPILOG = """\
+Into --out go model.onnx, metrics.json, MODEL_CARD.md, confusion.png, history.csv and the
+checkpoints best.pt and last.pt.
+
+example:  genred train configs/train/compact.toml --data ~/music-by-genre"""
+
+# What the lab needs beyond the daemon.
+_NEEDED = ("torch", "torchaudio", "onnx", "onnxscript", "matplotlib", "onnxruntime")
+
+_INTERRUPTED = 130
+
+
+class _Parser(argparse.ArgumentParser):
+    def error(self, message: str) -> NoReturn:
+        raise UsageError(message, "see genred train --help")
+
+
+def parser() -> argparse.ArgumentParser:
+    """The command line of ``genred train``."""
+    made = _Parser(
+        prog="genred train",
+        description=_DESCRIPTION,
+        epilog=_EPILOG,
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+    )
+    made.add_argument("recipe", type=Path, metavar="RECIPE", help="the recipe, a TOML file")
+    made.add_argument(
+        "--data", type=Path, metavar="DIR", required=True, help="the recordings (see above)"
+    )
+    made.add_argument(
+        "--out", type=Path, metavar="DIR", help="where results go (default: runs/RECIPE-TIME)"
+    )
+    made.add_argument(
+        "--device",
+        choices=("cpu", "cuda", "auto"),
+        default="auto",
+        help="where to train (default: auto, CUDA where there is one)",
+    )
+    made.add_argument(
+        "--cache",
+        type=Path,
+        metavar="DIR",
+        help="where decoded audio is kept (default: $XDG_CACHE_HOME/genred)",
+    )
+    made.add_argument(
+        "--labels",
+        metavar="A,B,…",
+        help="train on these labels in place of the recipe's; 'data' takes all there are",
+    )
+    made.add_argument("--epochs", type=int, metavar="N", help="in place of the recipe's")
+    made.add_argument("--seed", type=int, metavar="N", help="in place of the recipe's")
+    made.add_argument(
+        "--threads", type=int, metavar="N", help="CPU threads of PyTorch (default: all cores)"
+    )
+    return made
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Run the command; returns its exit code (see :mod:`genred.errors`)."""
+    try:
+        _train(parser().parse_args(arguments))
+    except GenredError as error:
+        print(f"genred train: {error}", file=sys.stderr)
+        return error.exit_code
+    except KeyboardInterrupt:
+        print("genred train: stopped", file=sys.stderr)
+        return _INTERRUPTED
+    return 0
+
+
+def _train(chosen: argparse.Namespace) -> None:
+    missing = [name for name in _NEEDED if find_spec(name) is None]
+    if missing:
+        raise UnavailableError(
+            f"training needs {missing[0]}, which is not installed",
+            "pip install 'genred[cpu,train]'",
+        )
+    # Imported here: what is above must work without torch.
+    from genred_train import run
+    from genred_train.console import Console
+    from genred_train.data.cache import default_folder
+    from genred_train.recipe import load
+
+    recipe = load(chosen.recipe).override(
+        labels=chosen.labels, epochs=chosen.epochs, seed=chosen.seed
+    )
+    if chosen.threads is not None and chosen.threads < 1:
+        raise UsageError("--threads must be at least 1")
+    console = Console()
+    stamp = datetime.now().astimezone().strftime("%Y%m%d-%H%M%S")
+    options = run.Options(
+        data=chosen.data,
+        out=chosen.out or Path("runs") / f"{recipe.name}-{stamp}",
+        cache=chosen.cache or default_folder(),
+        device=chosen.device,
+        threads=chosen.threads,
+    )
+    metrics = run.train(recipe, options, console)
+    print(_summary(metrics, options.out))
+
+
+def _summary(metrics: dict[str, Any], folder: Path) -> str:
+    lines = [f"{folder / 'model.onnx'}  ({metrics['model']['bytes']:,} bytes)"]
+    for unit in ("window", "track"):
+        test = metrics["test"][unit]
+        lines.append(
+            f"test, per {unit}: accuracy {test['accuracy']:.3f}, macro recall "
+            f"{test['macro_recall']:.3f}, macro F1 {test['macro_f1']:.3f}, ECE {test['ece']:.3f}"
+        )
+    return "\n".join(lines)
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,1 @@
+"""From folders of recordings to samples with labels, groups and splits."""

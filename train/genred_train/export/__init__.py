@@ -1,0 +1,1 @@
+"""From a trained network to one ``model.onnx`` that is the whole pipeline."""

@@ -1,0 +1,147 @@
+"""Figures of merit from probabilities: per window and per track, with intervals over groups."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+# Bins of the expected calibration error; Guo et al., 2017, use fifteen.
+ECE_BINS = 15
+
+# How often groups are drawn anew for an interval; enough for its second figure.
+RESAMPLES = 1000
+INTERVAL = (2.5, 97.5)
+
+Floats = NDArray[np.float64]
+Ints = NDArray[np.int64]
+
+
+@dataclass(frozen=True)
+class Scored:
+    """Probabilities ``[items, labels]`` with the truth ``[items]`` and each item's group."""
+
+    probabilities: Floats
+    truth: Ints
+    groups: Ints
+
+    @property
+    def guesses(self) -> Ints:
+        """The most probable label of each item."""
+        return np.asarray(self.probabilities.argmax(axis=1))
+
+
+def softmax(logits: NDArray[Any], temperature: float = 1.0) -> Floats:
+    """Calibrated probabilities of ``[items, labels]``."""
+    scaled = logits.astype(np.float64) / temperature
+    powers = np.exp(scaled - scaled.max(axis=1, keepdims=True))
+    return np.asarray(powers / powers.sum(axis=1, keepdims=True))
+
+
+def by_track(windows: Scored, tracks: Ints) -> Scored:
+    """Average the probabilities of each track's windows."""
+    names, first, inverse = np.unique(tracks, return_index=True, return_inverse=True)
+    sums = np.zeros((names.size, windows.probabilities.shape[1]))
+    np.add.at(sums, inverse, windows.probabilities)
+    mean = sums / np.bincount(inverse)[:, None]
+    return Scored(mean, windows.truth[first], windows.groups[first])
+
+
+def confusion(truth: Ints, guesses: Ints, labels: int) -> Ints:
+    """Count ``[labels, labels]``: rows are the truth, columns what was said."""
+    flat = np.bincount(truth * labels + guesses, minlength=labels * labels)
+    return np.asarray(flat.reshape(labels, labels), dtype=np.int64)
+
+
+def rates(matrix: NDArray[Any]) -> tuple[Floats, Floats, Floats]:
+    """Precision, recall and F1 of each label from confusion ``[..., labels, labels]``.
+
+    A label that is neither there nor said has 0 in all three.
+    """
+    hits = np.diagonal(matrix, axis1=-2, axis2=-1).astype(np.float64)
+    said, there = matrix.sum(axis=-2), matrix.sum(axis=-1)
+    precision = hits / np.maximum(said, 1)
+    recall = hits / np.maximum(there, 1)
+    return precision, recall, 2 * hits / np.maximum(said + there, 1)
+
+
+def macro_f1(scored: Scored) -> float:
+    """Mean F1 over labels."""
+    matrix = confusion(scored.truth, scored.guesses, scored.probabilities.shape[1])
+    return float(rates(matrix)[2].mean())
+
+
+def calibration_error(scored: Scored, bins: int = ECE_BINS) -> float:
+    """Expected calibration error of the top label, over equal bins of confidence.
+
+    The mean of the distance between confidence and accuracy in each bin, weighted by how many
+    items fall into it (Naeini et al., 2015).
+    """
+    confidence = scored.probabilities.max(axis=1)
+    right = scored.guesses == scored.truth
+    which = np.minimum((confidence * bins).astype(int), bins - 1)
+    gap = np.bincount(which, weights=confidence - right, minlength=bins)
+    return float(np.abs(gap).sum() / confidence.size)
+
+
+def judge(scored: Scored, kinds: list[str], seed: int) -> dict[str, Any]:
+    """All figures of one set of items.
+
+    ``kinds`` is each label's kind. Intervals are the middle 95 % of :data:`RESAMPLES` bootstrap
+    samples of whole groups: items of a group are not independent, groups are taken to be.
+    """
+    labels = scored.probabilities.shape[1]
+    guesses = scored.guesses
+    matrix = confusion(scored.truth, guesses, labels)
+    precision, recall, f1 = rates(matrix)
+    kind = np.unique(kinds, return_inverse=True)[1]
+    likelihood = np.take_along_axis(scored.probabilities, scored.truth[:, None], axis=1)
+    return {
+        "items": int(scored.truth.size),
+        "groups": int(np.unique(scored.groups).size),
+        "accuracy": float(np.diagonal(matrix).sum() / matrix.sum()),
+        "macro_precision": float(precision.mean()),
+        "macro_recall": float(recall.mean()),
+        "macro_f1": float(f1.mean()),
+        "kind_accuracy": float((kind[guesses] == kind[scored.truth]).mean()),
+        "log_loss": float(-np.log(np.maximum(likelihood, 1e-12)).mean()),
+        "ece": calibration_error(scored),
+        "intervals": _intervals(scored, guesses, seed),
+        "by_label": {
+            "precision": precision.tolist(),
+            "recall": recall.tolist(),
+            "f1": f1.tolist(),
+            "items": matrix.sum(axis=1).tolist(),
+            "groups": [
+                int(np.unique(scored.groups[scored.truth == label]).size) for label in range(labels)
+            ],
+        },
+        "confusion": matrix.tolist(),
+    }
+
+
+def _intervals(scored: Scored, guesses: Ints, seed: int) -> dict[str, list[float]]:
+    labels = scored.probabilities.shape[1]
+    names, inverse = np.unique(scored.groups, return_inverse=True)
+    matrices = np.zeros((names.size, labels, labels))
+    np.add.at(matrices, (inverse, scored.truth, guesses), 1)
+    # Groups are drawn within the label they mostly are, so that every label stays in the draw.
+    label_of = matrices.sum(axis=2).argmax(axis=1)
+    random = np.random.default_rng(seed)
+    totals = np.zeros((RESAMPLES, labels, labels))
+    for label in np.unique(label_of):
+        members = np.flatnonzero(label_of == label)
+        drawn = random.integers(0, members.size, size=(RESAMPLES, members.size))
+        times = np.zeros((RESAMPLES, members.size))
+        np.add.at(times, (np.arange(RESAMPLES)[:, None], drawn), 1)
+        totals += np.tensordot(times, matrices[members], axes=1)
+    hits = np.diagonal(totals, axis1=1, axis2=2).sum(axis=1)
+    _, recall, f1 = rates(totals)
+    figures = {
+        "accuracy": hits / totals.sum(axis=(1, 2)),
+        "macro_recall": recall.mean(axis=1),
+        "macro_f1": f1.mean(axis=1),
+    }
+    return {name: np.percentile(values, INTERVAL).tolist() for name, values in figures.items()}

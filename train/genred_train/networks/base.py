@@ -1,0 +1,163 @@
+"""What a network is to the lab: log-mel in, logits out, and what it needs to run as a stream."""
+
+from __future__ import annotations
+
+import abc
+
+import torch
+from torch import Tensor, nn
+
+
+class Network(nn.Module, abc.ABC):
+    """A classifier of one window of log-mel frames.
+
+    ``forward`` takes ``[batch, n_mels, frames]`` and returns logits ``[batch, labels]``. In a
+    model file the network runs over the stream: :meth:`step` takes the new frames and a list of
+    tensors, the *memory*, and returns logits and the next memory, which starts as zeros. Unless
+    a network knows better, its memory is the window's frames and it looks at all of them anew.
+    The new frames of a step are always fewer than the window's.
+    """
+
+    frames: int
+    """How many frames one window has."""
+
+    n_mels: int
+    """How many mel bands a frame has."""
+
+    @abc.abstractmethod
+    def forward(self, logmel: Tensor) -> Tensor:
+        """Classify whole windows: ``[batch, n_mels, frames]`` to ``[batch, labels]``."""
+
+    def memory_shapes(self, new_frames: int) -> list[tuple[int, ...]]:
+        """Shapes, without the batch, of what :meth:`step` remembers between steps."""
+        return [(self.n_mels, self.frames - new_frames)]
+
+    def step(self, logmel: Tensor, memory: list[Tensor]) -> tuple[Tensor, list[Tensor]]:
+        """Classify the window that ends with the new frames ``[batch, n_mels, new]``."""
+        window = torch.cat([memory[0], logmel], dim=2)[:, :, -self.frames :]
+        kept = memory[0].shape[2]
+        return self.forward(window), [window[:, :, window.shape[2] - kept :]]
+
+    def set_normalisation(self, mean: Tensor, scale: Tensor) -> None:
+        """Take the mean and standard deviation ``[n_mels]`` of the training frames."""
+
+
+class Standardise(nn.Module):
+    """Centre each mel band and divide by its deviation, both measured once on training data."""
+
+    def __init__(self, n_mels: int) -> None:
+        super().__init__()
+        self.register_buffer("mean", torch.zeros(n_mels))
+        self.register_buffer("scale", torch.ones(n_mels))
+
+    def set(self, mean: Tensor, scale: Tensor) -> None:
+        """Take mean and standard deviation, ``[n_mels]`` each."""
+        self.get_buffer("mean").copy_(mean)
+        self.get_buffer("scale").copy_(1.0 / scale.clamp(min=1e-3))
+
+    def forward(self, logmel: Tensor) -> Tensor:
+        """Standardise ``[batch, n_mels, frames]``."""
+        mean, scale = self.get_buffer("mean"), self.get_buffer("scale")
+        return (logmel - mean[None, :, None]) * scale[None, :, None]
+
+
+class Stage(nn.Module):
+    """A part of a streamable network: unpadded along time, with a known reach.
+
+    ``forward`` takes ``[batch, channels, bands, frames]`` and returns ``(frames - time_kernel)
+    // time_stride + 1`` frames.
+    """
+
+    time_kernel: int = 1
+    time_stride: int = 1
+
+    @property
+    def remembered(self) -> int:
+        """How many of its input frames the stage needs again in the next step."""
+        return self.time_kernel - self.time_stride
+
+
+class StreamableNetwork(Network):
+    """A chain of :class:`Stage` and a head, computing in each step only what is new.
+
+    Because no stage pads along time, a position's value does not depend on where the window
+    begins. So each stage keeps the last ``time_kernel - time_stride`` frames of its input, the
+    head keeps the last positions that make one window, and the step's logits are those of the
+    whole window to rounding. This is the streaming of Rybakov et al., "Streaming keyword
+    spotting on mobile devices", 2020, with the state outside.
+
+    A subclass sets ``stages``, ``standardise`` and ``head`` (which takes ``[batch, channels,
+    bands, positions]``), then calls :meth:`settle`.
+    """
+
+    stages: nn.ModuleList
+    standardise: Standardise
+    head: nn.Module
+
+    def settle(self) -> None:
+        """Work out how many positions make a window; the newest must end at the newest frame."""
+        self.positions = self._through(self.frames, whole=True)
+
+    def forward(self, logmel: Tensor) -> Tensor:
+        """Classify whole windows: ``[batch, n_mels, frames]`` to ``[batch, labels]``."""
+        activations = self.standardise(logmel).unsqueeze(1)
+        for stage in self.stages:
+            activations = stage(activations)
+        logits: Tensor = self.head(activations)
+        return logits
+
+    def memory_shapes(self, new_frames: int) -> list[tuple[int, ...]]:
+        """One cache for each stage that remembers, then the head's positions."""
+        new_positions = self._through(new_frames, whole=False)
+        before = self._shapes()
+        shapes: list[tuple[int, ...]] = [
+            (*shape, stage.remembered)
+            for stage, shape in zip(self._stages(), before[:-1], strict=True)
+            if stage.remembered
+        ]
+        return [*shapes, (*before[-1], self.positions - new_positions)]
+
+    def step(self, logmel: Tensor, memory: list[Tensor]) -> tuple[Tensor, list[Tensor]]:
+        """Classify the window that ends with the new frames ``[batch, n_mels, new]``."""
+        following: list[Tensor] = []
+        caches = iter(memory[:-1])
+        activations = self.standardise(logmel).unsqueeze(1)
+        for stage in self._stages():
+            if stage.remembered:
+                activations = torch.cat([next(caches), activations], dim=3)
+                following.append(activations[..., activations.shape[3] - stage.remembered :])
+            activations = stage(activations)
+        history = memory[-1]
+        window = torch.cat([history, activations], dim=3)[..., -self.positions :]
+        following.append(window[..., window.shape[3] - history.shape[3] :])
+        return self.head(window), following
+
+    def set_normalisation(self, mean: Tensor, scale: Tensor) -> None:
+        """Take the mean and standard deviation ``[n_mels]`` of the training frames."""
+        self.standardise.set(mean, scale)
+
+    def _stages(self) -> list[Stage]:
+        return [stage for stage in self.stages if isinstance(stage, Stage)]
+
+    def _through(self, frames: int, *, whole: bool) -> int:
+        for stage in self._stages():
+            reach = frames - stage.time_kernel if whole else frames
+            if reach % stage.time_stride:
+                what = "the window's frames" if whole else "the frames of one step"
+                raise ValueError(f"{what} do not fit the strides of the network's stages")
+            frames = reach // stage.time_stride + (1 if whole else 0)
+        return frames
+
+    def _shapes(self) -> list[tuple[int, ...]]:
+        """Shapes ``(channels, bands)`` at the input of each stage and at the head."""
+        with torch.no_grad():
+            device = self.standardise.get_buffer("mean").device
+            activations = torch.zeros(1, 1, self.n_mels, self.frames, device=device)
+            training, shapes = self.training, []
+            self.eval()
+            for stage in self.stages:
+                shapes.append(tuple(activations.shape[1:3]))
+                activations = stage(activations)
+            shapes.append(tuple(activations.shape[1:3]))
+            self.train(training)
+        return shapes

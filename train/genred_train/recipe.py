@@ -1,0 +1,300 @@
+"""A recipe: everything that makes one model from data, as checked TOML and no code."""
+
+from __future__ import annotations
+
+import difflib
+import tomllib
+from typing import TYPE_CHECKING, Any, Literal, Self
+
+from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
+
+from genred.errors import ConfigError, InputError, UsageError
+from genred.labels import Kind
+from genred.model.metadata import FrontEnd, LabelInfo
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+
+class _Table(BaseModel):
+    model_config = ConfigDict(frozen=True, extra="forbid", use_attribute_docstrings=True)
+
+
+class Audio(_Table):
+    """``[audio]``: rate, window and how often the model decides."""
+
+    sample_rate: int = Field(default=16_000, gt=0)
+    """Hz; everything is resampled to it."""
+
+    window_s: float = Field(default=1.0, gt=0)
+    """How much audio one decision looks at."""
+
+    hop_s: float = Field(default=0.25, gt=0)
+    """How much new audio there is between two decisions."""
+
+    @property
+    def window(self) -> int:
+        """The window in samples."""
+        return round(self.window_s * self.sample_rate)
+
+    @property
+    def hop(self) -> int:
+        """The hop in samples."""
+        return round(self.hop_s * self.sample_rate)
+
+
+class Synthetic(_Table):
+    """``[data.synthetic]``: passages of the synthesised station, for training alone."""
+
+    seeds: tuple[int, ...] = ()
+    """One passage of each style for each seed; none means none."""
+
+    seconds: float = Field(default=20.0, gt=0)
+    """How long each passage is."""
+
+
+class Data(_Table):
+    """``[data]``: which recordings count, and where."""
+
+    labels: tuple[LabelInfo, ...] = ()
+    """The labels in the order of the logits; empty takes those of the data, in order of name."""
+
+    unscored: tuple[str, ...] = ("generated-*",)
+    """Data sets (patterns) that are trained on but never in validation or test."""
+
+    exclude: tuple[str, ...] = ()
+    """Data sets (patterns) that are left out."""
+
+    same_group: tuple[tuple[str, ...], ...] = ()
+    """Groups that are one group, whatever the manifest says."""
+
+    min_clips: int = Field(default=3, ge=1)
+    """Fewer usable clips of a label than this are an error."""
+
+    max_seconds: float = Field(default=600.0, gt=0)
+    """Only the first part of longer files is used."""
+
+    synthetic: Synthetic = Synthetic()
+
+
+class Split(_Table):
+    """``[split]``: what is trained on, what chooses the epoch, what is read once at the end."""
+
+    by: Literal["groups", "manifest"] = "groups"
+    """``groups`` draws the splits anew; ``manifest`` takes the manifest's column."""
+
+    val: float = Field(default=0.15, gt=0, lt=0.5)
+    """Share of each label's scored groups that chooses the epoch and the temperature."""
+
+    test: float = Field(default=0.15, gt=0, lt=0.5)
+    """Share of each label's scored groups that is read once at the end."""
+
+    seed: int = 0
+    """Seed of the draw, apart from that of training, so that runs share their test split."""
+
+
+class NetworkChoice(_Table):
+    """``[network]``: which network, and what it is told."""
+
+    name: str
+    """A file in ``genred_train/networks``."""
+
+    options: dict[str, Any] = Field(default_factory=dict)
+    """What that network knows; checked by it."""
+
+
+class Augment(_Table):
+    """``[augment]``: what happens to training crops before the front end.
+
+    A probability of 0 turns a part off.
+    """
+
+    level_dbfs: tuple[float, float] = (-45.0, -8.0)
+    """Each crop is brought to an RMS level drawn from this range; peaks are clipped."""
+
+    speed: float = Field(default=0.0, ge=0, lt=0.5)
+    """Crops are played faster or slower by up to this share, pitch with tempo."""
+
+    equalise_p: float = Field(default=0.5, ge=0, le=1)
+    equalise_db: float = Field(default=6.0, ge=0)
+    """A smooth random response of up to so many dB either way."""
+
+    low_pass_p: float = Field(default=0.15, ge=0, le=1)
+    low_pass_hz: tuple[float, float] = (3000.0, 7500.0)
+    """A steep low-pass, as codecs and narrow channels have one."""
+
+    noise_p: float = Field(default=0.5, ge=0, le=1)
+    noise_snr_db: tuple[float, float] = (8.0, 40.0)
+    """Noise of a random slope (white to brown) at this signal-to-noise ratio."""
+
+    mix_p: float = Field(default=0.3, ge=0, le=1)
+    mix_alpha: float = Field(default=1.0, gt=0)
+    """Mixup of waveforms: two crops and their labels, the share drawn from Beta(alpha, alpha)."""
+
+    talk_over_p: float = Field(default=0.1, ge=0, le=1)
+    talk_over_db: tuple[float, float] = (6.0, 20.0)
+    """Crops of speech get music under them, this much quieter, and stay speech."""
+
+    time_masks: int = Field(default=1, ge=0)
+    time_mask: int = Field(default=12, ge=0)
+    frequency_masks: int = Field(default=2, ge=0)
+    frequency_mask: int = Field(default=8, ge=0)
+    """SpecAugment (Park et al., 2019): how many masks, and their greatest width."""
+
+
+class Training(_Table):
+    """``[training]``: the loop."""
+
+    epochs: int = Field(default=40, ge=1)
+    crops_per_epoch: int = Field(default=10_240, ge=1)
+    batch_size: int = Field(default=256, ge=2)
+    optimiser: Literal["adamw", "adam", "sgd"] = "adamw"
+    learning_rate: float = Field(default=3e-3, gt=0)
+    weight_decay: float = Field(default=0.02, ge=0)
+    momentum: float = Field(default=0.9, ge=0, lt=1)
+    """For ``sgd``."""
+
+    schedule: Literal["cosine", "step", "constant"] = "cosine"
+    step_epochs: int = Field(default=10, ge=1)
+    step_factor: float = Field(default=0.5, gt=0, le=1)
+    """For ``step``: the rate is multiplied by the factor every so many epochs."""
+
+    patience: int = Field(default=0, ge=0)
+    """Stop after so many epochs without a better one; 0 never stops early."""
+
+    label_smoothing: float = Field(default=0.05, ge=0, lt=1)
+    average: float = Field(default=0.0, ge=0, lt=1)
+    """Decay of an exponential moving average of the weights, judged and exported in their
+    place; 0 for none."""
+
+    group_balance: float = Field(default=1.0, ge=0, le=1)
+    """1 draws groups of a label alike, 0 draws them by their seconds of audio."""
+
+    unscored_share: float = Field(default=0.3, ge=0, le=1)
+    """At most this share of a label's crops comes from data sets that are never scored."""
+
+    val_windows: int = Field(default=12, ge=1)
+    """Validation looks at so many windows of each clip, evenly spread."""
+
+    seed: int = 1
+
+
+class Card(_Table):
+    """``[card]``: what the model says of itself."""
+
+    license: str = "unknown: set card.license in the recipe"
+    """The model's own terms."""
+
+    notes: str = ""
+    intended_use: str = ""
+    limits: str = ""
+
+
+class Recipe(_Table):
+    """One whole recipe."""
+
+    name: str = Field(pattern=r"^[A-Za-z0-9._-]+$")
+    """Names the run's folder and the model."""
+
+    audio: Audio = Audio()
+    front_end: FrontEnd
+    data: Data = Data()
+    split: Split = Split()
+    network: NetworkChoice
+    augment: Augment = Augment()
+    training: Training = Training()
+    card: Card = Card()
+
+    @model_validator(mode="after")
+    def _fits(self) -> Self:
+        if self.audio.hop % self.front_end.hop_length:
+            raise ValueError("audio.hop_s must be a whole number of front_end.hop_length")
+        if self.audio.hop > self.audio.window:
+            raise ValueError("audio.hop_s must not be longer than audio.window_s")
+        if self.audio.window < self.front_end.n_fft:
+            raise ValueError("audio.window_s is shorter than one frame of the front end")
+        if self.front_end.f_max > self.audio.sample_rate / 2:
+            raise ValueError("front_end.f_max is above half of audio.sample_rate")
+        if self.front_end.kind != "log-mel":
+            raise ValueError("front_end.kind must be 'log-mel'")
+        names = [label.name for label in self.data.labels]
+        if len(set(names)) != len(names):
+            raise ValueError("data.labels names a label twice")
+        return self
+
+    def override(
+        self, *, labels: str | None = None, epochs: int | None = None, seed: int | None = None
+    ) -> Recipe:
+        """Return the recipe with what the command line says in its place.
+
+        ``labels`` is a list with commas, or ``data`` for those of the data. Raises
+        :class:`UsageError` for a value that does not fit.
+        """
+        raw = self.model_dump()
+        if labels is not None:
+            kinds = {label.name: label.kind for label in self.data.labels}
+            names = [] if labels == "data" else [n.strip() for n in labels.split(",") if n.strip()]
+            raw["data"]["labels"] = [
+                {"name": name, "kind": kinds.get(name, kind_of(name))} for name in names
+            ]
+        if epochs is not None:
+            raw["training"]["epochs"] = epochs
+        if seed is not None:
+            raw["training"]["seed"] = seed
+        try:
+            return Recipe.model_validate(raw)
+        except ValidationError as error:
+            first = error.errors()[0]
+            raise UsageError(f"{'.'.join(map(str, first['loc']))}: {first['msg']}") from None
+
+
+def load(path: Path) -> Recipe:
+    """Read a recipe.
+
+    Raises :class:`InputError` if there is no such file and :class:`ConfigError` if it is not
+    TOML, has an unknown key (the nearest known one is named) or a value that does not fit.
+    """
+    try:
+        text = path.read_bytes().decode()
+    except OSError as error:
+        raise InputError(
+            f"cannot read the recipe {path}: {error.strerror}", "recipes are in configs/train"
+        ) from None
+    except UnicodeDecodeError:
+        raise ConfigError(f"{path} is not text", "a recipe is a TOML file") from None
+    try:
+        raw = tomllib.loads(text)
+    except tomllib.TOMLDecodeError as error:
+        raise ConfigError(f"{path} is not TOML: {error}", "correct that line") from None
+    try:
+        return Recipe.model_validate(raw)
+    except ValidationError as error:
+        raise _explain(error, path) from None
+
+
+def kind_of(label: str) -> Literal[Kind.MUSIC, Kind.SPEECH, Kind.NOISE]:
+    """Guess a label's kind from its name, where the recipe does not say: music but for two."""
+    match label.lower():
+        case "speech" | "talk" | "voice" | "spoken":
+            return Kind.SPEECH
+        case "noise" | "ambient" | "background":
+            return Kind.NOISE
+        case _:
+            return Kind.MUSIC
+
+
+def _explain(error: ValidationError, path: Path) -> ConfigError:
+    first = error.errors()[0]
+    where = ".".join(str(part) for part in first["loc"])
+    if first["type"] != "extra_forbidden":
+        message = first["msg"].removeprefix("Value error, ")
+        place = f"{where}: " if where else ""
+        return ConfigError(f"{path}: {place}{message}", "correct that key in the recipe")
+    table: type[BaseModel] = Recipe
+    for part in first["loc"][:-1]:
+        field = table.model_fields.get(str(part))
+        inner = field.annotation if field else None
+        if isinstance(inner, type) and issubclass(inner, BaseModel):
+            table = inner
+    near = difflib.get_close_matches(str(first["loc"][-1]), table.model_fields, 1, cutoff=0.0)
+    return ConfigError(f"{path}: there is no key {where!r}", f"did you mean {near[0]!r}?")

@@ -1,0 +1,313 @@
+"""One run: from a recipe and data to a folder with a model and everything known about it."""
+
+from __future__ import annotations
+
+import csv
+import json
+import os
+import random
+import time
+from collections import defaultdict
+from dataclasses import asdict, dataclass, fields
+from datetime import UTC, datetime
+from importlib.metadata import version
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+import torch
+
+from genred.errors import OutputError, UnavailableError
+from genred.model.metadata import (
+    Calibration,
+    ModelMetadata,
+)
+from genred.model.metadata import Network as NetworkMetadata
+from genred.model.metadata import Training as TrainingMetadata
+from genred_train import card, judging, networks, plots, scoring
+from genred_train.calibration import fit_temperature
+from genred_train.data import corpus as corpora
+from genred_train.data.catalogue import SPLITS
+from genred_train.export import macs, model_file
+from genred_train.export.step import Step
+from genred_train.front_end import frames_in
+from genred_train.training import Epoch, Trainer
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+    from genred_train.console import Console
+    from genred_train.data.corpus import Corpus
+    from genred_train.networks.base import Network
+    from genred_train.recipe import Recipe
+
+# The export is verified on so many clips of each label, each this many windows long.
+_VERIFIED_PER_LABEL = 2
+_VERIFIED_WINDOWS = 3
+
+_PACKAGES = ("genred", "torch", "torchaudio", "onnx", "onnxscript", "onnxruntime", "numpy")
+
+
+@dataclass(frozen=True, slots=True)
+class Options:
+    """What the command line adds to the recipe."""
+
+    data: Path
+    out: Path
+    cache: Path
+    device: str = "auto"
+    threads: int | None = None
+
+
+def train(recipe: Recipe, options: Options, console: Console) -> dict[str, Any]:
+    """Carry out a recipe; returns what stands in ``metrics.json``.
+
+    Writes ``model.onnx``, ``metrics.json``, ``MODEL_CARD.md``, ``confusion.png``,
+    ``history.csv``, ``best.pt`` and ``last.pt`` into ``options.out``. Raises
+    :class:`~genred.errors.GenredError` with one clear line for anything that people can mend.
+    """
+    device = choose_device(options.device)
+    _settle(recipe.training.seed, options.threads)
+    began = time.monotonic()
+    corpus = corpora.load(recipe, options.data, options.cache, console)
+    _announce(corpus, console)
+    prepared = time.monotonic() - began
+    folder = options.out
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise OutputError(
+            f"cannot make {folder}: {error.strerror}", "choose another --out"
+        ) from None
+
+    network = build_network(recipe, len(corpus.labels))
+    trainer = Trainer(recipe, corpus, network, device)
+    began = time.monotonic()
+    best = trainer.fit(folder, lambda epoch: _tell(epoch, recipe, console))
+    trained = time.monotonic() - began
+    _write_history(trainer.history, folder / "history.csv")
+
+    answers = scoring.logits(best, trainer.transform, corpus, trainer.validation, device)
+    temperature = fit_temperature(answers, trainer.validation.labels)
+    metadata, differences = export(recipe, corpus, best, temperature, folder / "model.onnx")
+    metrics: dict[str, Any] = {
+        "name": recipe.name,
+        "created": metadata.training.created,
+        "seed": recipe.training.seed,
+        "versions": metadata.training.versions,
+        "data": describe(corpus),
+        "model": _model_facts(metadata, folder / "model.onnx"),
+        "training": {
+            "device": device.type,
+            "epochs": len(trainer.history),
+            "best_epoch": trainer.best_epoch.epoch if trainer.best_epoch else 0,
+            "crops_per_epoch": trainer.batches * recipe.training.batch_size,
+            "preparation_seconds": round(prepared, 1),
+            "seconds": round(trained, 1),
+        },
+        "calibration": {"temperature": temperature},
+        "export_difference": differences,
+    }
+    # The test split is read here, once, when nothing is left to choose.
+    for split in ("val", "test"):
+        metrics[split] = _judge(trainer, best, corpus.of(split), temperature)
+    _write(folder / "metrics.json", json.dumps(metrics, indent=1) + "\n")
+    _write(folder / "MODEL_CARD.md", card.write(metrics, recipe))
+    test = metrics["test"]
+    plots.confusion_matrix(
+        [
+            ("test, windows (% of row)", test["window"]["confusion"]),
+            ("test, tracks (% of row)", test["track"]["confusion"]),
+        ],
+        corpus.label_names,
+        folder / "confusion.png",
+    )
+    return metrics
+
+
+def choose_device(wanted: str) -> torch.device:
+    """``cpu``, ``cuda`` or ``auto``. Raises :class:`UnavailableError` if it is not there."""
+    there = torch.cuda.is_available()
+    if wanted == "cuda" and not there:
+        raise UnavailableError("there is no CUDA device", "use --device cpu or --device auto")
+    return torch.device("cuda" if there and wanted != "cpu" else "cpu")
+
+
+def build_network(recipe: Recipe, labels: int) -> Network:
+    """Make the recipe's network for its window and front end."""
+    return networks.build(
+        recipe.network.name,
+        recipe.network.options,
+        n_mels=recipe.front_end.n_mels,
+        frames=frames_in(recipe.audio.window, recipe.front_end),
+        labels=labels,
+    )
+
+
+def export(
+    recipe: Recipe, corpus: Corpus, network: Network, temperature: float, path: Path
+) -> tuple[ModelMetadata, dict[str, float]]:
+    """Write the model file and hold it against PyTorch on clips of every label.
+
+    Returns its metadata and the largest differences found.
+    """
+    network = network.cpu().eval()
+    step = Step(network, recipe.front_end, recipe.audio.sample_rate, recipe.audio.hop)
+    graph = model_file.build_graph(step)
+    cost = macs.count(graph)
+    metadata = ModelMetadata(
+        name=recipe.name,
+        sample_rate=recipe.audio.sample_rate,
+        hop=recipe.audio.hop,
+        window=recipe.audio.window,
+        state_size=step.state_size,
+        front_end=recipe.front_end,
+        labels=corpus.labels,
+        calibration=Calibration(temperature=temperature),
+        network=NetworkMetadata(
+            name=recipe.network.name,
+            parameters=sum(p.numel() for p in network.parameters()),
+            network_macs_per_step=cost.network,
+            front_end_macs_per_step=cost.front_end,
+        ),
+        training=TrainingMetadata(
+            data_fingerprint=corpus.fingerprint,
+            recipe=recipe.model_dump_json(),
+            seed=recipe.training.seed,
+            created=datetime.now(UTC).isoformat(timespec="seconds"),
+            versions={name: version(name) for name in _PACKAGES},
+            notes=recipe.card.notes,
+        ),
+        license=recipe.card.license,
+    )
+    model_file.write(graph, metadata, path)
+    clips = real_clips(corpus, recipe.audio.window * _VERIFIED_WINDOWS)
+    return metadata, model_file.verify(path, network, metadata, clips)
+
+
+def real_clips(corpus: Corpus, length: int) -> np.ndarray[Any, np.dtype[np.float32]]:
+    """Take ``[clips, length]`` from clips of every label, scored ones first."""
+    taken: defaultdict[int, list[Any]] = defaultdict(list)
+    order = sorted(range(len(corpus.entries)), key=lambda n: not corpus.entries[n].scored)
+    for position in order:
+        label = corpus.entries[position].label
+        if len(taken[label]) < _VERIFIED_PER_LABEL:
+            samples = corpus.audio(position)
+            start = max(0, (samples.size - length) // 2)
+            taken[label].append(np.resize(samples[start:], length))
+    stacked = np.stack([clip for clips in taken.values() for clip in clips])
+    return stacked.astype(np.float32) / np.float32(32768)
+
+
+def describe(corpus: Corpus) -> dict[str, Any]:
+    """What the data was: by split and label, and by data set and licence."""
+    by_split: dict[str, Any] = {}
+    rate = corpus.sample_rate
+    for split in SPLITS:
+        rows = []
+        for number, label in enumerate(corpus.label_names):
+            members = [e for e in corpus.entries if e.split == split and e.label == number]
+            rows.append(
+                {
+                    "label": label,
+                    "clips": len(members),
+                    "groups": len({e.group for e in members}),
+                    "hours": round(sum(e.stored.length for e in members) / rate / 3600, 3),
+                    "scored_groups": len({e.group for e in members if e.scored}),
+                }
+            )
+        by_split[split] = rows
+    sets: dict[tuple[str, str, bool], list[int]] = defaultdict(list)
+    for entry in corpus.entries:
+        key = (entry.clip.dataset, entry.clip.license, entry.scored)
+        sets[key].append(entry.stored.length)
+    datasets = [
+        {
+            "dataset": dataset,
+            "license": licence,
+            "scored": scored,
+            "clips": len(lengths),
+            "hours": round(sum(lengths) / rate / 3600, 3),
+        }
+        for (dataset, licence, scored), lengths in sorted(sets.items())
+    ]
+    return {
+        "fingerprint": corpus.fingerprint,
+        "labels": [label.model_dump(mode="json") for label in corpus.labels],
+        "by_split": by_split,
+        "datasets": datasets,
+        "unusable": [{"file": str(u.path.name), "reason": u.reason} for u in corpus.unusable],
+    }
+
+
+def _judge(
+    trainer: Trainer, network: Network, positions: list[int], temperature: float
+) -> dict[str, Any]:
+    corpus, recipe = trainer.corpus, trainer.recipe
+    network.to(trainer.device)
+    # Windows side by side: each second is scored once.
+    chosen = scoring.windows(corpus, positions, trainer.reach, recipe.audio.window)
+    answers = scoring.logits(network, trainer.transform, corpus, chosen, trainer.device)
+    scored = scoring.scored(answers, chosen, temperature)
+    tracks = judging.by_track(scored, chosen.positions)
+    kinds = [label.kind.value for label in corpus.labels]
+    seed = recipe.training.seed
+    return {
+        "window": judging.judge(scored, kinds, seed),
+        "track": judging.judge(tracks, kinds, seed),
+    }
+
+
+def _settle(seed: int, threads: int | None) -> None:
+    # cuBLAS is only deterministic with a workspace of its own; it must be set before its start.
+    os.environ.setdefault("CUBLAS_WORKSPACE_CONFIG", ":4096:8")
+    torch.use_deterministic_algorithms(mode=True, warn_only=True)
+    torch.backends.cudnn.benchmark = False
+    torch.set_num_threads(threads or len(os.sched_getaffinity(0)))
+    random.seed(seed)
+    torch.manual_seed(seed)
+
+
+def _announce(corpus: Corpus, console: Console) -> None:
+    hours = sum(entry.stored.length for entry in corpus.entries) / corpus.sample_rate / 3600
+    sizes = ", ".join(f"{len(corpus.of(split))} {split}" for split in SPLITS)
+    console.note(
+        f"{len(corpus.entries)} clips ({sizes}), {hours:.2f} h, {len(corpus.labels)} labels, "
+        f"data {corpus.fingerprint[:12]}"
+    )
+
+
+def _tell(epoch: Epoch, recipe: Recipe, console: Console) -> None:
+    console.note(
+        f"epoch {epoch.epoch:3}/{recipe.training.epochs}  train loss {epoch.train_loss:.3f}  "
+        f"val loss {epoch.val_loss:.3f}  accuracy {epoch.val_accuracy:.3f}  "
+        f"macro F1 {epoch.val_macro_f1:.3f}  {epoch.seconds:.1f} s"
+    )
+
+
+def _model_facts(metadata: ModelMetadata, path: Path) -> dict[str, Any]:
+    return {
+        "bytes": path.stat().st_size,
+        "parameters": metadata.network.parameters,
+        "network": metadata.network.name,
+        "network_macs_per_step": metadata.network.network_macs_per_step,
+        "front_end_macs_per_step": metadata.network.front_end_macs_per_step,
+        "macs_per_second": metadata.macs_per_second,
+        "decisions_per_second": metadata.decisions_per_second,
+        "window_seconds": metadata.window / metadata.sample_rate,
+        "sample_rate": metadata.sample_rate,
+        "license": metadata.license,
+    }
+
+
+def _write_history(history: list[Epoch], path: Path) -> None:
+    with path.open("w", newline="", encoding="utf-8") as file:
+        writer = csv.DictWriter(file, [field.name for field in fields(Epoch)])
+        writer.writeheader()
+        writer.writerows(asdict(epoch) for epoch in history)
+
+
+def _write(path: Path, text: str) -> None:
+    try:
+        path.write_text(text, encoding="utf-8")
+    except OSError as error:
+        raise OutputError(f"cannot write {path}: {error.strerror}", "make room there") from None
