@@ -1,0 +1,276 @@
+"""Between a source and the analysis: samples in order with what must not be separated from them.
+
+One thread (the source's) writes, one (the engine's) takes. The samples themselves go through a
+:class:`~genred.ring.Ring` without a lock. What is rare and belongs to a place among them (gaps
+with their time of capture, station and title) goes beside it as marks at ring positions, under a
+lock that is held for a few instructions.
+
+Time is the audio's: an *epoch* is a stretch without a gap, anchored once to the time at which its
+first sample was captured; from there on samples are counted, whatever the system clock does.
+"""
+
+from __future__ import annotations
+
+import logging
+import threading
+from collections import deque
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+from genred.messages import SourceStatus
+from genred.ring import Ring
+from genred.sources.base import StreamInfo
+
+if TYPE_CHECKING:
+    import numpy as np
+    from numpy.typing import NDArray
+
+    from genred.clock import Clock
+
+logger = logging.getLogger("genred.sources")
+
+HOPS_HELD = 4
+"""A ring holds at least this many hops, however short ``buffer_s`` is: one being read, one being
+written, and half of the ring left to jump to."""
+ROOM_WAIT_S = 0.1
+"""How often a fast source that waits for room looks whether it must stop."""
+
+
+@dataclass(frozen=True, slots=True)
+class Chunk:
+    """One hop of audio, as taken; the samples are in the caller's array."""
+
+    start: float
+    """Unix time at which its first sample was captured."""
+    end: float
+    """Unix time of the sample after its last."""
+    fresh: bool
+    """First chunk of an epoch: what was heard before does not continue into it."""
+    arrived: float
+    """The clock's monotonic time at which its last sample was written."""
+    info: StreamInfo
+    """What the source told of itself as of its end."""
+
+
+@dataclass(slots=True)
+class _Epoch:
+    index: int
+    time: float
+
+
+class FeedIntake:
+    """The way in of one feed; :class:`~genred.sources.base.Intake` for the source.
+
+    ``rate`` and ``hop`` are the model's, mono. ``wake`` is set whenever the consumer has something
+    to do: a whole hop, a change of status. All counters only grow and may be read by any thread.
+    """
+
+    def __init__(
+        self,
+        feed: str,
+        rate: int,
+        hop: int,
+        buffer_s: float,
+        wake: threading.Event,
+        clock: Clock,
+    ) -> None:
+        self.feed = feed
+        self.rate = rate
+        self.hop = hop
+        self.stopping = threading.Event()
+        self.status = SourceStatus.STARTING
+        self.last_error = ""
+        self.reconnects = 0
+        self.heard_samples = 0
+        """Samples taken by the consumer."""
+        self._clock = clock
+        self._wake = wake
+        self._ring = Ring(max(round(buffer_s * rate), HOPS_HELD * hop))
+        self._lock = threading.Lock()
+        self._epochs: deque[_Epoch] = deque()
+        self._infos: deque[tuple[int, StreamInfo]] = deque()
+        self._arrivals: deque[tuple[int, float]] = deque()
+        self._broken = True
+        self._pending_info: StreamInfo | None = None
+        self._source_gaps = 0
+        self._source_overflows = 0
+        self._source_dropped = 0
+        self._room_freed = threading.Event()
+        self._epoch = _Epoch(0, 0.0)
+        self._info = StreamInfo()
+        self._arrived = 0.0
+        self._fresh = True
+
+    # ---- counters -------------------------------------------------------------------------------
+
+    @property
+    def overflows(self) -> int:
+        """Times the sound card or the ring was overrun."""
+        return self._source_overflows + self._ring.laps
+
+    @property
+    def dropped_samples(self) -> int:
+        """Samples lost by those."""
+        return self._source_dropped + self._ring.lost
+
+    @property
+    def written_samples(self) -> int:
+        """Samples that the source has delivered."""
+        return self._ring.written
+
+    @property
+    def gaps(self) -> int:
+        """Times audio was missing, overflows included."""
+        return self._source_gaps + self._ring.laps
+
+    # ---- the source's side ----------------------------------------------------------------------
+
+    def write(self, samples: NDArray[np.float32], captured_at: float | None = None) -> None:
+        """Add ``samples`` ``[n]``; never waits, the oldest unread audio is overwritten."""
+        if len(samples) == 0:
+            return
+        self._mark(len(samples), captured_at)
+        self._ring.write(samples)
+        self._written()
+
+    def write_all(self, samples: NDArray[np.float32], captured_at: float | None = None) -> bool:
+        """Add ``samples`` ``[n]``, waiting for room; False when told to stop meanwhile."""
+        if len(samples) == 0:
+            return not self.stopping.is_set()
+        self._mark(len(samples), captured_at)
+        while len(samples):
+            wanted = min(len(samples), self.hop)
+            while not self.stopping.is_set():
+                self._room_freed.clear()
+                if self._ring.room() >= wanted:
+                    break
+                self._room_freed.wait(ROOM_WAIT_S)
+            if self.stopping.is_set():
+                return False
+            piece = samples[: self._ring.room()]
+            self._ring.write(piece)
+            self._written()
+            samples = samples[len(piece) :]
+        return True
+
+    def gap(self, reason: str) -> None:
+        """Audio is missing here; the next block begins a new epoch."""
+        if not self._broken:
+            self._broken = True
+            self._source_gaps += 1
+            logger.debug("feed %s: gap: %s", self.feed, reason)
+
+    def overflowed(self, frames: int = 0) -> None:
+        """The device was overrun and ``frames`` samples were lost (0 if unknown): a gap."""
+        self._source_overflows += 1
+        self._source_dropped += frames
+        self.gap("overflow")
+
+    def info(self, info: StreamInfo) -> None:
+        """What the source tells of itself from the next sample on."""
+        self._pending_info = info
+
+    def listening(self) -> None:
+        """The source is open."""
+        if self.status is SourceStatus.LISTENING:
+            return
+        if self.status is SourceStatus.RECONNECTING:
+            self.reconnects += 1
+        logger.info("feed %s: listening", self.feed)
+        self.set_status(SourceStatus.LISTENING)
+
+    def set_status(self, status: SourceStatus, error: str = "") -> None:
+        """Say what the source is doing; ``error`` is kept as :attr:`last_error` where given."""
+        if error:
+            self.last_error = error
+        if status is not self.status:
+            self.status = status
+            self._wake.set()
+
+    def _mark(self, count: int, captured_at: float | None) -> None:
+        """Set down what changes with the next sample, before that sample can be read."""
+        index = self._ring.written
+        with self._lock:
+            if self._broken:
+                if captured_at is None:
+                    captured_at = self._clock.now() - count / self.rate
+                self._epochs.append(_Epoch(index, captured_at))
+                self._broken = False
+            if self._pending_info is not None:
+                self._infos.append((index, self._pending_info))
+                self._pending_info = None
+            # A consumer that has fallen asleep must not let the marks pile up: those before the
+            # oldest sample left matter only as far as the newest of them is concerned.
+            oldest = self._ring.oldest
+            while len(self._epochs) > 1 and self._epochs[1].index <= oldest:
+                self._epochs.popleft()
+            while len(self._infos) > 1 and self._infos[1][0] <= oldest:
+                self._infos.popleft()
+            while len(self._arrivals) > 1 and self._arrivals[1][0] <= oldest:
+                self._arrivals.popleft()
+
+    def _written(self) -> None:
+        with self._lock:
+            self._arrivals.append((self._ring.written, self._clock.monotonic()))
+        if self._ring.available() >= self.hop:
+            self._wake.set()
+
+    # ---- the engine's side ----------------------------------------------------------------------
+
+    def available(self) -> int:
+        """Samples waiting, at most what the ring holds."""
+        return self._ring.available()
+
+    def take(self, out: NDArray[np.float32]) -> Chunk | None:
+        """Fill ``out`` ``[hop]`` with the oldest audio not yet taken; None if there is no hop.
+
+        A chunk never reaches across a gap: a rest before one that is shorter than a hop is thrown
+        away. Once None is returned, :meth:`available` is less than a hop.
+        """
+        hop = self.hop
+        while True:
+            # First how much there is, then the marks: those of later samples cannot matter.
+            limit = self._ring.written
+            start = self._ring.position
+            with self._lock:
+                self._pass_epochs(start)
+                following = self._epochs[0].index if self._epochs else None
+            if following is not None and following - start < hop:
+                self._ring.skip_to(following)
+            elif limit - start < hop:
+                return None
+            elif self._ring.read(out):
+                break
+            else:
+                self._fresh = True
+                logger.debug("feed %s: analysis was overtaken by the audio", self.feed)
+            self._room_freed.set()
+        self._room_freed.set()
+        self.heard_samples += hop
+        return self._chunk(start)
+
+    def _chunk(self, start: int) -> Chunk:
+        end = start + self.hop
+        with self._lock:
+            while self._infos and self._infos[0][0] < end:
+                self._info = self._infos.popleft()[1]
+            while self._arrivals and self._arrivals[0][0] < end:
+                self._arrivals.popleft()
+            if self._arrivals:
+                self._arrived = self._arrivals[0][1]
+        fresh, self._fresh = self._fresh, False
+        return Chunk(
+            start=self._time(start),
+            end=self._time(end),
+            fresh=fresh,
+            arrived=self._arrived,
+            info=self._info,
+        )
+
+    def _pass_epochs(self, position: int) -> None:
+        while self._epochs and self._epochs[0].index <= position:
+            self._epoch = self._epochs.popleft()
+            self._fresh = True
+
+    def _time(self, position: int) -> float:
+        return self._epoch.time + (position - self._epoch.index) / self.rate

@@ -1,0 +1,165 @@
+"""Raw PCM from standard input or a FIFO: ``rtl_fm … | genred run --source -``."""
+
+from __future__ import annotations
+
+import os
+import select
+from typing import TYPE_CHECKING, Literal
+
+import numpy as np
+
+from genred.errors import InputError, UsageError
+from genred.resample import Channel, Resampler
+from genred.sources.base import StreamInfo
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+    from genred.clock import Clock
+    from genred.sources.base import Intake
+
+PcmFormat = Literal["s16le", "f32le"]
+
+DEFAULT_RATE = 48_000
+"""Samples a second where nothing is said."""
+POLL_S = 0.25
+"""How often a silent writer is asked whether it must stop: well within the time a stop may take."""
+STALL_S = 2.0
+"""No bytes for so long is a gap: the writer has paused (a squelch, say), and what comes next was
+captured later than counting samples would have it."""
+READ_BYTES = 65536
+"""At most so much a read: what a pipe holds on Linux."""
+
+_DTYPES: dict[str, str] = {"s16le": "<i2", "f32le": "<f4"}
+
+
+class PcmReader:
+    """Bytes in any portions in, whole frames as float32 ``[n, channels]`` out."""
+
+    def __init__(self, sample_format: PcmFormat, channels: int) -> None:
+        self._dtype = np.dtype(_DTYPES[sample_format])
+        self._channels = channels
+        self._frame = self._dtype.itemsize * channels
+        self._rest = b""
+
+    def push(self, data: bytes) -> np.ndarray[tuple[int, int], np.dtype[np.float32]]:
+        """The frames that ``data`` completes; a started frame waits for its other bytes."""
+        data = self._rest + data
+        whole = len(data) - len(data) % self._frame
+        self._rest = data[whole:]
+        block = np.frombuffer(data[:whole], self._dtype).reshape(-1, self._channels)
+        if self._dtype.kind == "i":
+            return block.astype(np.float32) / np.float32(32768.0)
+        return block.astype(np.float32)
+
+
+class PcmSource:
+    """Raw PCM from the file descriptor ``fd``, which stays open; its writer sets the pace.
+
+    Nothing is dropped: while the analysis is behind, the writer waits. Ends when the writer ends.
+    Raises :class:`UsageError` for a terminal.
+    """
+
+    live = False
+    synthetic = False
+
+    def __init__(
+        self,
+        fd: int,
+        clock: Clock,
+        *,
+        sample_format: PcmFormat = "s16le",
+        rate: int | None = None,
+        channels: int | None = None,
+        channel: Channel = "mix",
+    ) -> None:
+        self._fd = fd
+        self._clock = clock
+        self._format: PcmFormat = sample_format
+        self._rate = rate or DEFAULT_RATE
+        self._channels = channels or 1
+        self._channel: Channel = channel
+        self.description = f"standard input ({self._words()})"
+        if os.isatty(fd):
+            raise UsageError(
+                "standard input is a terminal, not a stream of samples",
+                "pipe raw PCM into it: rtl_fm … | genred run --source -",
+            )
+
+    def _words(self) -> str:
+        return f"{self._format}, {self._rate} Hz, {self._channels} ch"
+
+    def run(self, intake: Intake) -> None:
+        """Read until the writer closes its end."""
+        intake.listening()
+        if self._read(self._fd, intake) == 0 and not intake.stopping.is_set():
+            raise InputError(
+                "standard input ended without a sample", "does the program that writes to it work?"
+            )
+
+    def _read(self, fd: int, intake: Intake) -> int:
+        """Pass on what comes until the end; how many frames that was."""
+        reader = PcmReader(self._format, self._channels)
+        resampler = Resampler(intake.rate, self._channel)
+        heard = 0
+        last = self._clock.monotonic()
+        while not intake.stopping.is_set():
+            if not select.select([fd], [], [], POLL_S)[0]:
+                if self._clock.monotonic() - last > STALL_S:
+                    intake.gap("no samples are coming in")
+                    resampler.reset()
+                continue
+            data = os.read(fd, READ_BYTES)
+            if not data:
+                intake.write_all(resampler.flush())
+                break
+            last = self._clock.monotonic()
+            frames = reader.push(data)
+            heard += len(frames)
+            if not intake.write_all(resampler.push(frames, self._rate)):
+                break
+        return heard
+
+
+class FifoSource(PcmSource):
+    """Raw PCM from a named pipe; live: when its writer leaves, the next one is waited for."""
+
+    live = True
+
+    def __init__(
+        self,
+        path: Path,
+        clock: Clock,
+        *,
+        sample_format: PcmFormat = "s16le",
+        rate: int | None = None,
+        channels: int | None = None,
+        channel: Channel = "mix",
+    ) -> None:
+        self._path = path
+        self._clock = clock
+        self._format = sample_format
+        self._rate = rate or DEFAULT_RATE
+        self._channels = channels or 1
+        self._channel = channel
+        self.description = f"pipe {path} ({self._words()})"
+
+    def run(self, intake: Intake) -> None:
+        """Wait for a writer and read until it leaves."""
+        try:
+            # Without O_NONBLOCK, opening itself would wait for a writer, and could not be stopped.
+            fd = os.open(self._path, os.O_RDONLY | os.O_NONBLOCK)
+        except OSError as error:
+            raise InputError(f"{self._path}: {error.strerror}") from None
+        try:
+            intake.info(StreamInfo(station=self._path.name))
+            poll = select.poll()
+            poll.register(fd, select.POLLIN)
+            # POLLHUP alone means that no writer has come yet; it is reported at once.
+            while not any(event & select.POLLIN for _, event in poll.poll(POLL_S * 1000)):
+                if self._clock.wait(intake.stopping, POLL_S):
+                    return
+            intake.listening()
+            self._read(fd, intake)
+        finally:
+            os.close(fd)

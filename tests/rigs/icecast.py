@@ -1,0 +1,142 @@
+"""An internet radio: a private Icecast server, and ffmpeg as the station that feeds it."""
+
+from __future__ import annotations
+
+import base64
+import os
+import shutil
+import subprocess
+import tempfile
+import urllib.parse
+import urllib.request
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import pytest
+
+from rigs.ports import free_port, listens, wait_until
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator, Sequence
+
+_CONFIG = """<icecast>
+<limits><sources>4</sources><burst-size>{burst}</burst-size><source-timeout>5</source-timeout></limits>
+<authentication><source-password>hackme</source-password>
+<admin-user>admin</admin-user><admin-password>admin</admin-password></authentication>
+<hostname>127.0.0.1</hostname>
+<listen-socket><port>{port}</port><bind-address>127.0.0.1</bind-address></listen-socket>
+<mount type="normal"><mount-name>/private</mount-name>
+<authentication type="htpasswd"><option name="filename" value="{folder}/users"/></authentication>
+</mount>
+<paths><logdir>{folder}</logdir><webroot>/usr/share/icecast2/web</webroot>
+<adminroot>/usr/share/icecast2/admin</adminroot></paths>
+<logging><errorlog>error.log</errorlog><loglevel>2</loglevel></logging>
+<security><chroot>0</chroot>{owner}</security>
+</icecast>
+"""
+_ENCODERS = {
+    "mp3": (["-c:a", "libmp3lame", "-b:a", "128k", "-f", "mp3"], "audio/mpeg"),
+    "aac": (["-c:a", "aac", "-b:a", "96k", "-f", "adts"], "audio/aac"),
+    "vorbis": (["-c:a", "libvorbis", "-f", "ogg"], "application/ogg"),
+    "opus": (["-c:a", "libopus", "-f", "ogg"], "application/ogg"),
+}
+
+
+class IcecastRig:
+    """Icecast on a loopback port."""
+
+    def __init__(self, folder: Path, port: int) -> None:
+        self.folder = folder
+        self.port = port
+        self._server: subprocess.Popen[bytes] | None = None
+        self._stations: list[subprocess.Popen[bytes]] = []
+
+    def url(self, mount: str = "live") -> str:
+        """Where a station is heard."""
+        return f"http://127.0.0.1:{self.port}/{mount}"
+
+    def start(self, burst: int = 65535) -> None:
+        """Start the server and wait until it answers."""
+        owner = ""
+        if os.geteuid() == 0:  # it refuses to run as root
+            owner = "<changeowner><user>nobody</user><group>nogroup</group></changeowner>"
+        config = self.folder / "icecast.xml"
+        config.write_text(
+            _CONFIG.format(port=self.port, folder=self.folder, owner=owner, burst=burst)
+        )
+        self._server = subprocess.Popen(
+            ["icecast2", "-c", str(config)], stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL
+        )
+        wait_until(lambda: listens(self.port), what="Icecast")
+
+    def kill(self) -> None:
+        """End the server at once."""
+        if self._server is not None:
+            self._server.kill()
+            self._server.wait(10)
+            self._server = None
+
+    def broadcast(
+        self,
+        path: Path,
+        mount: str = "live",
+        codec: str = "mp3",
+        name: str = "Radio Example",
+        more: Sequence[str] = (),
+    ) -> subprocess.Popen[bytes]:
+        """Play a file endlessly as a station; returns once it is on the air."""
+        options, content_type = _ENCODERS[codec]
+        station = subprocess.Popen(
+            [
+                *("ffmpeg", "-nostdin", "-loglevel", "error", "-re", "-stream_loop", "-1"),
+                *("-i", path, *more, *options, "-content_type", content_type, "-ice_name", name),
+                f"icecast://source:hackme@127.0.0.1:{self.port}/{mount}",
+            ],
+            stderr=subprocess.DEVNULL,
+        )
+        self._stations.append(station)
+        wait_until(lambda: self._on_air(mount), what="the station")
+        return station
+
+    def title(self, title: str, mount: str = "live") -> None:
+        """Announce another song on an MP3 or AAC mount."""
+        query = urllib.parse.urlencode({"mount": f"/{mount}", "mode": "updinfo", "song": title})
+        self._admin(f"admin/metadata?{query}&charset=UTF-8")
+
+    def stop_station(self, station: subprocess.Popen[bytes]) -> None:
+        """Take a station off the air."""
+        station.kill()
+        station.wait(10)
+
+    def stop(self) -> None:
+        """End everything."""
+        for station in self._stations:
+            self.stop_station(station)
+        self.kill()
+
+    def _on_air(self, mount: str) -> bool:
+        return f"/{mount}".encode() in self._admin("admin/listmounts")
+
+    def _admin(self, path: str) -> bytes:
+        request = urllib.request.Request(f"http://127.0.0.1:{self.port}/{path}")
+        secret = base64.b64encode(b"admin:admin").decode()
+        request.add_header("Authorization", f"Basic {secret}")
+        with urllib.request.urlopen(request, timeout=10) as answer:
+            return bytes(answer.read())
+
+
+@pytest.fixture
+def icecast() -> Iterator[IcecastRig]:
+    """A running internet radio server of the test's own."""
+    for program in ("icecast2", "ffmpeg"):
+        if shutil.which(program) is None:
+            pytest.skip(f"{program} is not installed")
+    folder = Path(tempfile.mkdtemp(prefix="genred-icecast-"))
+    folder.chmod(0o777)  # the server writes its logs as another user
+    rig = IcecastRig(folder, free_port())
+    rig.start()
+    try:
+        yield rig
+    finally:
+        rig.stop()
+        shutil.rmtree(folder, ignore_errors=True)
