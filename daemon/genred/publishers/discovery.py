@@ -75,13 +75,13 @@ def describe(
         object_id=object_id(topics),
         device={
             "identifiers": [topics.root],
-            "name": f"{topics.base} {topics.node}",
+            "name": f"genred {topics.node}",
             **about,
         },
         origin=origin,
         entities=_named(
             topics.root,
-            f"{topics.base} {topics.node}",
+            f"genred {topics.node}",
             [
                 Entity(
                     "provider",
@@ -105,14 +105,14 @@ def describe(
                 object_id=object_id(topics, feed.id),
                 device={
                     "identifiers": [f"{topics.root}/{clean_id(feed.id)}"],
-                    "name": f"{topics.base} {topics.node} {feed.id}",
+                    "name": f"genred {topics.node} {feed.id}",
                     **about,
                     "via_device": topics.root,
                 },
                 origin=origin,
                 entities=_named(
                     f"{topics.root}/{clean_id(feed.id)}",
-                    f"{topics.base} {topics.node} {feed.id}",
+                    f"genred {topics.node} {feed.id}",
                     _of_feed(topics, feed.id, node.labels, heartbeat_s),
                 ),
             )
