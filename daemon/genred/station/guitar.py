@@ -4,25 +4,16 @@ from __future__ import annotations
 
 import numpy as np
 
-from genred.station.synth import (
-    Audio,
-    Convolver,
-    Mix,
-    Points,
-    drive,
-    equaliser,
-    noise,
-    pluck,
-    vibrato,
-)
+from genred.station.effects import Convolver, Mix, drive
+from genred.station.synth import Audio, Points, equaliser, noise, pluck, vibrato
 from genred.station.theory import hertz
 
 CABINET = (
     (60.0, -24.0),
     (90.0, 3.0),
     (180.0, 4.0),
-    (450.0, -3.0),
-    (900.0, -2.0),
+    (450.0, -4.0),
+    (900.0, -5.0),
     (2200.0, 1.0),
     (3500.0, 2.0),
     (4800.0, -6.0),
@@ -34,9 +25,9 @@ COMBO = (
     (100.0, 1.0),
     (250.0, 3.0),
     (700.0, -2.0),
-    (1500.0, -5.0),
-    (3000.0, -8.0),
-    (4500.0, -14.0),
+    (1500.0, -3.0),
+    (3000.0, -3.0),
+    (4500.0, -9.0),
     (6500.0, -28.0),
 )
 """An open-backed combo heard from the room, its treble turned down."""

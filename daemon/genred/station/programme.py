@@ -11,8 +11,8 @@ import numpy as np
 
 from genred.errors import UsageError
 from genred.labels import SILENCE
+from genred.station.effects import limit
 from genred.station.styles import STYLES
-from genred.station.synth import limit
 
 if TYPE_CHECKING:
     from collections.abc import Iterator

@@ -8,7 +8,8 @@ from typing import TypeAlias
 
 import numpy as np
 
-from genred.station.synth import Audio, Leveller
+from genred.station.effects import Leveller
+from genred.station.synth import Audio
 
 Compose: TypeAlias = Callable[[np.random.Generator, int], Iterator[Audio]]
 """``compose(rng, rate)`` yields an endless piece, a bar or a sentence at a time, at any level."""

@@ -1,4 +1,4 @@
-"""Applause: a hall full of hands, and a few people near the microphone at a pace of their own."""
+"""Applause: a hall full of people, each with hands and a pace of their own."""
 
 from __future__ import annotations
 
@@ -6,58 +6,58 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
+from genred.station.effects import Mix
 from genred.station.style import Style
-from genred.station.synth import Convolver, Mix, decay, noise, room
+from genred.station.synth import decay, noise
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
     from genred.station.synth import Audio
 
-KINDS = 10
-"""Different pairs of hands in the hall: enough that no pitch stands out."""
+VARIANTS = 4
+"""Claps of each person to choose from; no two claps sound quite alike."""
 
 
 def compose(rng: np.random.Generator, rate: int) -> Iterator[Audio]:
     """Yield a second of applause at a time."""
-    crowd = [Convolver(_clap(rng, rate)) for _ in range(KINDS)]
-    claps_a_second = rng.uniform(350.0, 900.0)
-    hall = Convolver(room(rng, rate, t60=1.1, wet=0.7))
-    people = int(rng.integers(5, 12))
-    pace = rng.uniform(3.4, 5.2, people)
+    people = int(rng.integers(100, 170))
+    hands = [_hands(rng, rate) for _ in range(people)]
+    near = rng.uniform(0.1, 1.0, people)
+    pace = rng.uniform(3.0, 5.0, people)
     due = rng.uniform(0.0, 0.3, people)
-    near = rng.uniform(0.5, 1.6, people)
-    hands = [_clap(rng, rate) for _ in range(3 * people)]
     mix = Mix(rate)
     second = 0
     while True:
-        for kind in crowd:  # a crowd's claps fall at random (a Poisson process)
-            hits = np.zeros(rate, np.float32)
-            places = rng.integers(0, rate, rng.poisson(claps_a_second / KINDS))
-            np.add.at(hits, places, rng.uniform(0.4, 1.0, places.size).astype(np.float32))
-            mix.add(second * rate, kind.process(hits))
-        for person in range(people):
-            while due[person] < second + 1:
-                clap = hands[3 * person + int(rng.integers(3))]
-                mix.add(int(due[person] * rate), clap, float(near[person] * rng.uniform(0.7, 1.0)))
-                due[person] += max(0.1, rng.normal(1.0, 0.06) / pace[person])
         second += 1
-        yield hall.process(mix.take(second * rate))
+        for person in range(people):
+            while due[person] < second:
+                which, loud, late = rng.random(3).tolist()
+                clap = hands[person][int(which * VARIANTS)]
+                mix.add(int(due[person] * rate), clap, near[person] * (0.6 + 0.4 * loud))
+                due[person] += (0.91 + 0.18 * late) / pace[person]
+        yield mix.take(second * rate)
 
 
-def _clap(rng: np.random.Generator, rate: int) -> Audio:
-    """One clap: a burst with the resonance of the hollow between two hands."""
-    frames = int(0.06 * rate)
-    hollow = rng.uniform(900.0, 2400.0)
+def _hands(rng: np.random.Generator, rate: int) -> list[Audio]:
+    """Claps of one person: short bursts about the resonance of the hollow between the palms.
+
+    The claps share half their noise, as they share the hands (Peltola et al., *IEEE Transactions
+    on Audio, Speech and Language Processing* 15(3), 2007, model claps as one resonance each).
+    """
+    frames = int(0.05 * rate)
+    hollow = float(np.clip(1300.0 * np.exp(rng.normal(0.0, 0.35)), 500.0, 2900.0))
     curve = (
-        (0.25 * hollow, -26.0),
-        (0.6 * hollow, -8.0),
+        (0.4 * hollow, -25.0),
+        (0.75 * hollow, -7.5),
         (hollow, 0.0),
-        (1.7 * hollow, -6.0),
-        (5000.0, -10.0),
-        (7500.0, -14.0),
+        (1.35 * hollow, -7.5),
+        (2.5 * hollow, -15.0),
+        (7500.0, -30.0),
     )
-    return noise(rng, frames, rate, curve) * decay(frames, rate, rng.uniform(0.02, 0.055))
+    fall = decay(frames, rate, 0.035 * rng.uniform(0.8, 1.2))
+    shared = np.float32(0.5) * noise(rng, frames, rate, curve)
+    return [(shared + noise(rng, frames, rate, curve)) * fall for _ in range(VARIANTS)]
 
 
 STYLE = Style("applause", "Applause", "noise", compose)

@@ -7,9 +7,10 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from genred.station import drums
+from genred.station.effects import Convolver, Mix, room
 from genred.station.guitar import COMBO, Guitar
 from genred.station.style import Style
-from genred.station.synth import Convolver, Mix, equaliser, pluck, room
+from genred.station.synth import equaliser, pluck
 from genred.station.theory import BLUES, hertz
 
 if TYPE_CHECKING:

@@ -8,8 +8,9 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from genred.station import drums
+from genred.station.effects import Convolver, Mix, room
 from genred.station.style import Style
-from genred.station.synth import Convolver, Mix, envelope, filtered, noise, room
+from genred.station.synth import envelope, filtered, noise
 from genred.station.theory import DORIAN, MINOR, degree, hertz
 
 if TYPE_CHECKING:

@@ -7,8 +7,9 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from genred.station import drums
+from genred.station.effects import Convolver, Mix, room
 from genred.station.style import Style
-from genred.station.synth import Convolver, Mix, blown, equaliser, noise, pluck, room, struck
+from genred.station.synth import blown, equaliser, noise, pluck, struck
 from genred.station.theory import (
     DOMINANT_7,
     DORIAN,

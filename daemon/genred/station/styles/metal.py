@@ -7,9 +7,10 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from genred.station import drums
+from genred.station.effects import Convolver, Mix, drive, room
 from genred.station.guitar import Guitar
 from genred.station.style import Style
-from genred.station.synth import Convolver, Mix, drive, pluck, room
+from genred.station.synth import pluck
 from genred.station.theory import MINOR, PHRYGIAN, degree, hertz
 
 if TYPE_CHECKING:
@@ -49,7 +50,7 @@ def compose(rng: np.random.Generator, rate: int) -> Iterator[Audio]:
             if (pitch, muted) not in basses:
                 seconds = 0.2 if muted else 4 * beat
                 basses[pitch, muted] = pluck(
-                    rng, hertz(pitch - 12), seconds, rate, tilt=0.8, damping=1.5, pick=0.1
+                    rng, hertz(pitch - 12), seconds, rate, tilt=1.0, damping=1.5, pick=0.2
                 )
             note = basses[pitch, muted][: int(steps * step_s * rate)]
             bass_line.add(int(when * rate), note, 0.5)
@@ -58,11 +59,9 @@ def compose(rng: np.random.Generator, rate: int) -> Iterator[Audio]:
             _solo(rng, lead, start, step_s, root + 24, scale)
         guitars = takes[0].take(end) + takes[1].take(end)
         guitars += np.float32(1.1) * lead.take(end)
-        low = drive(bass_line.take(end), 2.5) * np.float32(0.5)
+        low = drive(bass_line.take(end), 2.5) * np.float32(0.7)
         bar += 1
-        yield stage.process(
-            np.float32(0.33) * guitars + low + np.float32(0.75) * drum_bus.take(end)
-        )
+        yield stage.process(np.float32(0.42) * guitars + low + np.float32(0.6) * drum_bus.take(end))
 
 
 def _riff(rng: np.random.Generator, feel: str) -> list[tuple[int, int, int, bool]]:

@@ -6,8 +6,9 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
+from genred.station.effects import Convolver, Mix
 from genred.station.style import Style
-from genred.station.synth import Convolver, Mix, decay, equaliser, noise
+from genred.station.synth import decay, equaliser, noise
 
 if TYPE_CHECKING:
     from collections.abc import Iterator

@@ -7,17 +7,15 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from genred.station import drums
+from genred.station.effects import Convolver, Mix, room
 from genred.station.style import Style
 from genred.station.synth import (
-    Convolver,
-    Mix,
     blown,
     envelope,
     equaliser,
     harmonic_count,
     noise,
     pluck,
-    room,
     steady,
     tone,
 )
@@ -33,8 +31,8 @@ DRAWBARS = ((1, 0.8), (2, 1.0), (3, 0.7), (4, 0.35), (6, 0.15), (8, 0.2))
 """Harmonics of the organ and their levels."""
 DEEP = ((30.0, 0.0), (60.0, -4.0), (100.0, 2.0), (200.0, 0.0), (500.0, -10.0), (1500.0, -26.0))
 """A bass guitar with the treble turned off."""
-REED = ((100.0, -10.0), (700.0, 0.0), (1500.0, 2.0), (3000.0, -3.0), (6000.0, -14.0))
-"""Colour of the melodica."""
+HORNS = ((100.0, -6.0), (400.0, 0.0), (800.0, 2.0), (1600.0, -3.0), (3500.0, -14.0))
+"""Colour of a trombone and a saxophone together."""
 BASS_RHYTHMS = (
     (0.0, 0.5, 1.5, 2.0, 3.0, 3.5),
     (0.5, 1.0, 1.5, 2.5, 3.0),
@@ -81,6 +79,7 @@ def compose(rng: np.random.Generator, rate: int) -> Iterator[Audio]:
             players.skank(sends, start + 3 * beat, chord, 0.5)
         dry = deep.process(bass.take(end)) + band.take(end)
         dry += spring.process(sends.take(end))
+        dry += np.float32(8e-4) * rng.standard_normal(dry.size, dtype=np.float32)
         bar += 1
         yield studio.process(dry)
 
@@ -139,14 +138,14 @@ class _Players:
     def skank(self, mix: Mix, when: float, chord: list[int], gain: float) -> None:
         """A short chop of the guitar."""
         when += self._rng.normal(0.0, 0.005)
-        for string, pitch in enumerate(chord):
+        for string, pitch in enumerate((*chord, chord[0] + 12)):
             key = ("guitar", pitch)
             if key not in self._made:
                 note = pluck(
-                    self._rng, hertz(pitch), 0.13, self._rate, t60=0.7, pick=0.09, tilt=0.1
+                    self._rng, hertz(pitch), 0.16, self._rate, t60=0.9, pick=0.17, tilt=0.5
                 )
-                self._made[key] = note * envelope(note.size, self._rate, 0.001, 0.06)
-            mix.add(int((when + 0.004 * string) * self._rate), self._made[key], gain)
+                self._made[key] = note * envelope(note.size, self._rate, 0.001, 0.08)
+            mix.add(int((when + 0.006 * string) * self._rate), self._made[key], 0.7 * gain)
 
     def organ(self, mix: Mix, when: float, seconds: float, chord: list[int], gain: float) -> None:
         """A short chord of the organ."""
@@ -176,7 +175,7 @@ class _Players:
         chord: list[int],
         place: int,
     ) -> int:
-        """Play a bar of melody on a melodica from scale step ``place``; returns where it ended."""
+        """Play a bar of melody on two horns from scale step ``place``; returns where it ended."""
         at = float(self._rng.choice([0.0, 0.5, 1.0]))
         while at < 3.6:
             length = float(self._rng.choice([0.5, 1.0, 1.0, 2.0]))
@@ -184,16 +183,20 @@ class _Players:
             pitch = tonic + degree(scale, place)
             if length > 1.0:
                 pitch = nearest(pitch, [(p - tonic) % 12 for p in chord], tonic)
-            note = blown(
-                self._rng,
-                hertz(pitch),
-                0.9 * min(length, 4.0 - at) * self._beat,
-                self._rate,
-                loud=self._rng.uniform(0.6, 0.9),
-                formants=REED,
-                breath=self._wind,
-            )
-            mix.add(int((start + at * self._beat) * self._rate), note, 0.2)
+            third = tonic + degree(scale, place - 2)
+            for horn in (pitch - 12, third - 12):
+                note = blown(
+                    self._rng,
+                    hertz(horn + self._rng.normal(0.0, 0.06)),
+                    0.9 * min(length, 4.0 - at) * self._beat,
+                    self._rate,
+                    loud=self._rng.uniform(0.6, 0.9),
+                    formants=HORNS,
+                    breath=self._wind,
+                    scoop=float(self._rng.choice([0.0, 0.7])),
+                )
+                late = abs(self._rng.normal(0.0, 0.012))
+                mix.add(int((start + at * self._beat + late) * self._rate), note, 0.16)
             at += length
         return place
 

@@ -14,8 +14,9 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
+from genred.station.effects import Convolver, room
 from genred.station.style import Style
-from genred.station.synth import Convolver, noise, room
+from genred.station.synth import noise
 
 if TYPE_CHECKING:
     from collections.abc import Iterator

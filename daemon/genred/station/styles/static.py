@@ -6,8 +6,9 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
+from genred.station.effects import Convolver
 from genred.station.style import Style
-from genred.station.synth import Convolver, decay, equaliser
+from genred.station.synth import decay, equaliser
 
 if TYPE_CHECKING:
     from collections.abc import Iterator

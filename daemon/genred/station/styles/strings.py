@@ -6,19 +6,9 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
+from genred.station.effects import Convolver, Mix, room
 from genred.station.style import Style
-from genred.station.synth import (
-    Convolver,
-    Mix,
-    bent,
-    envelope,
-    harmonic_count,
-    noise,
-    response,
-    room,
-    tone,
-    vibrato,
-)
+from genred.station.synth import bent, envelope, harmonic_count, noise, response, tone, vibrato
 from genred.station.theory import HARMONIC_MINOR, MAJOR, degree, hertz, nearest, triad
 
 if TYPE_CHECKING:
