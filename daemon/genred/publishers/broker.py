@@ -39,7 +39,7 @@ _TOO_LOUD: Final = ("amqtt", "transitions", "websockets")
 as of their own."""
 
 
-class _Broker(Broker):  # type: ignore[misc] - amqtt is seen untyped
+class _Broker(Broker):  # type: ignore[misc]  # amqtt is seen untyped
     """amqtt's broker, which hands retained messages to those alone who asked for them.
 
     Of itself it greets every client with what is retained under any subscription of anybody
