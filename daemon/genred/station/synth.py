@@ -6,7 +6,7 @@ samples. Everything works on whole notes or whole bars at once, for speed.
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, TypeAlias
+from typing import TYPE_CHECKING, Any, TypeAlias
 
 import numpy as np
 from numpy.typing import NDArray
@@ -30,7 +30,7 @@ def gain_db(level: float) -> float:
     return float(10.0 ** (level / 20.0))
 
 
-def response(points: Points, hz: NDArray[np.float64]) -> NDArray[np.float64]:
+def response(points: Points, hz: NDArray[np.floating[Any]]) -> NDArray[np.float64]:
     """Linear gain at each of ``hz`` [n] of the curve through ``points``, held beyond its ends."""
     corners = np.log([p[0] for p in points])
     levels = [p[1] for p in points]
@@ -69,8 +69,9 @@ def noise(rng: np.random.Generator, frames: int, rate: int, points: Points) -> A
     size = fft_size(max(frames, 64))
     spectrum = np.fft.rfft(rng.standard_normal(size, dtype=np.float32))
     spectrum *= response(points, np.fft.rfftfreq(size, 1.0 / rate)).astype(np.float32)
-    shaped = np.fft.irfft(spectrum, size)[:frames].astype(np.float32)
-    return shaped / np.float32(np.sqrt(np.mean(shaped**2)) + 1e-9)
+    shaped: Audio = np.fft.irfft(spectrum, size)[:frames].astype(np.float32)
+    shaped /= np.float32(np.sqrt(np.mean(shaped**2)) + 1e-9)
+    return shaped
 
 
 def decay(frames: int, rate: int, t60: float) -> Audio:
@@ -131,11 +132,10 @@ def steady(hz: float, frames: int, rate: int) -> NDArray[np.float64]:
 
 def bent(
     hz: float,
-    frames: int,
     rate: int,
     semitones: NDArray[np.float32],
 ) -> NDArray[np.float64]:
-    """Cycles gone by at each sample where the pitch is ``semitones`` [frames] off ``hz``."""
+    """Cycles gone by at each sample where the pitch is ``semitones`` [frames] off."""
     speed = np.exp2(semitones.astype(np.float64) / 12.0) * (hz / rate)
     cycles: NDArray[np.float64] = np.cumsum(speed) - speed[0]
     return cycles
@@ -155,7 +155,8 @@ def vibrato(
     grown = np.clip((t - onset) / 0.3, 0.0, 1.0)
     pace = np.float32(2.0 * np.pi * speed * rng.uniform(0.92, 1.08))
     start = np.float32(rng.uniform(0.0, 6.28))
-    return (np.float32(depth) * grown * np.sin(pace * t + start)).astype(np.float32)
+    swing: Audio = (np.float32(depth) * grown * np.sin(pace * t + start)).astype(np.float32)
+    return swing
 
 
 def period_count(cycles: NDArray[np.float64]) -> int:
@@ -186,7 +187,7 @@ def pluck(
     are the detunings, as ratios, of strings that sound together, as in a piano.
     """
     frames = int(seconds * rate)
-    cycles = steady(hz, frames, rate) if semitones is None else bent(hz, frames, rate, semitones)
+    cycles = steady(hz, frames, rate) if semitones is None else bent(hz, rate, semitones)
     widest = max(strings)
     harmonics = harmonic_count(hz, rate, highest)
     k = np.arange(1, harmonics + 1, dtype=np.float32)
@@ -265,7 +266,7 @@ def blown(
     t = np.arange(frames, dtype=np.float32) / np.float32(rate)
     pitch = vibrato(rng, frames, rate, depth=0.22, onset=0.3, speed=5.0)
     pitch -= np.float32(scoop) * np.exp(-t / np.float32(0.05))
-    cycles = bent(hz, frames, rate, pitch)
+    cycles = bent(hz, rate, pitch)
     k = np.arange(1, harmonic_count(hz, rate, 7000.0) + 1, dtype=np.float32)
     when = np.arange(period_count(cycles), dtype=np.float32)[:, None] / np.float32(hz)
     blow = loud * (1.0 - np.exp(-when / 0.035)) * (1.0 - 0.25 * np.clip(when / seconds, 0.0, 1.0))

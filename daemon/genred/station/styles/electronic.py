@@ -1,8 +1,9 @@
-"""Electronics: four on the floor, a sequenced bass, chord stabs and a pad that ducks to the kick."""
+"""Electronics: four on the floor, sequenced bass, chord stabs, a pad that ducks to the kick."""
 
 from __future__ import annotations
 
 from functools import partial
+from itertools import count
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -19,66 +20,98 @@ if TYPE_CHECKING:
     from genred.station.synth import Audio
 
 PROGRESSIONS = ((0, 5, 2, 6), (0, 0, 5, 6), (0, 3, 5, 4), (0, 0, 0, 0), (0, 6, 5, 6))
+STABS = ((0, 3, 6, 10, 13), (2, 6, 10, 14), (0, 3, 8, 11, 14))
+"""Sixteenths on which the chord is struck."""
 SUPERSAW = (0.989, 0.995, 1.0, 1.0055, 1.011)
 """Detunings of one chord voice, about a fifth of a semitone wide."""
 
 
 def compose(rng: np.random.Generator, rate: int) -> Iterator[Audio]:
     """Yield a bar at a time."""
-    tonic = 33 + int(rng.integers(0, 12))
-    scale = MINOR if rng.random() < 0.7 else DORIAN
-    beat = 60.0 / rng.uniform(120.0, 138.0)
-    order = PROGRESSIONS[int(rng.integers(len(PROGRESSIONS)))]
-    kick = drums.kick(rng, rate, hz=rng.uniform(46.0, 56.0), punch=5.0, t60=0.38, click=0.25)
-    clap = drums.clap(rng, rate)
-    closed = [drums.hat(rng, rate, t60=0.06) for _ in range(2)]
-    opened = drums.hat(rng, rate, t60=0.28)
-    line = _sequence(rng)
-    stab_steps = [(0, 3, 6, 10, 13), (2, 6, 10, 14), (0, 3, 8, 11, 14)][int(rng.integers(3))]
-    arpeggio = bool(rng.random() < 0.6)
-    duck = _ducking(rate, beat)
-    space = Convolver(room(rng, rate, t60=1.4, wet=0.5))
-    floor, air = Mix(rate), Mix(rate)
-    notes = _Notes(rate, beat, rng)
-    step_s = beat / 4.0
-    bar = 0
-    while True:
-        start = bar * 4 * beat
-        section = (bar // 4) % 4
-        root = tonic + degree(scale, order[bar % 4])
-        chord = [tonic + 24 + degree(scale, order[bar % 4] + d) for d in (0, 2, 4, 6)]
-        end = int((bar + 1) * 4 * beat * rate)
-        sweep = 0.5 - 0.5 * np.cos(2.0 * np.pi * (bar % 16) / 16.0)
+    track = _Track(rng, rate)
+    for bar in count():
+        yield track.bar(bar)
+
+
+class _Track:
+    """The sequencer: a groove whose layers come and go in sections of four bars."""
+
+    def __init__(self, rng: np.random.Generator, rate: int) -> None:
+        self._rng = rng
+        self._rate = rate
+        self._tonic = 33 + int(rng.integers(0, 12))
+        self._scale = MINOR if rng.random() < 0.7 else DORIAN
+        self._beat = 60.0 / rng.uniform(120.0, 138.0)
+        self._order = PROGRESSIONS[int(rng.integers(len(PROGRESSIONS)))]
+        hz = rng.uniform(46.0, 56.0)
+        self._kick = drums.kick(rng, rate, hz=hz, punch=5.0, t60=0.38, click=0.25)
+        self._clap = drums.clap(rng, rate)
+        self._closed = [drums.hat(rng, rate, t60=0.06) for _ in range(2)]
+        self._open = drums.hat(rng, rate, t60=0.28)
+        self._line = _sequence(rng)
+        self._stabs = STABS[int(rng.integers(len(STABS)))]
+        self._arpeggio = bool(rng.random() < 0.6)
+        self._duck = _ducking(rate, self._beat)
+        self._space = Convolver(room(rng, rate, t60=1.4, wet=0.5))
+        self._floor, self._air = Mix(rate), Mix(rate)
+        self._notes = _Notes(rate, self._beat, rng)
+
+    def bar(self, number: int) -> Audio:
+        """Play bar ``number``: drums straight, all else through side chain and reverberation."""
+        start = number * 4 * self._beat
+        section = (number // 4) % 4
+        root = self._order[number % 4]
+        chord = tuple(self._tonic + 24 + degree(self._scale, root + d) for d in (0, 2, 4, 6))
+        sweep = float(0.5 - 0.5 * np.cos(2.0 * np.pi * (number % 16) / 16.0))
+        bass = self._tonic + degree(self._scale, root)
         for step in range(16):
-            at = int((start + step * step_s) * rate)
-            if step % 4 == 0:
-                floor.add(at, kick, 1.0)
-            if step in (4, 12):
-                floor.add(at, clap, 0.42)
-            if step % 4 == 2:
-                floor.add(at, opened, 0.22)
-            elif section > 0:
-                floor.add(at, closed[step % 2], 0.13 if step % 2 else 0.18)
-            offset, accent = line[step]
-            if accent:
-                bass = notes.bass(root + offset, accent > 1, round(4 * sweep) / 4)
-                air.add(at, bass, 0.34)
-            if step in stab_steps and section != 1:
-                air.add(at, notes.stab(tuple(chord), round(3 * sweep) / 3), 0.17)
-            if arpeggio and section in (1, 3):
-                pitch = chord[(step * 3) % 4] + 12 * (1 + (step // 4) % 2)
-                for echo in range(3):  # dotted-eighth delay
-                    late = at + int(3 * echo * step_s * rate)
-                    air.add(late, notes.pluck(pitch), 0.12 * 0.5**echo)
+            when = start + step * self._beat / 4.0
+            self._beat_step(when, step, busy=section > 0)
+            self._synth_step(when, step, section, bass, chord, sweep)
         if section >= 2:
-            air.add(int(start * rate), notes.pad(tuple(chord)), 0.12)
-        if bar % 16 == 15:
-            air.add(int(start * rate), _riser(rng, rate, 4 * beat), 0.25)
-        rhythm = floor.take(end)
-        synths = air.take(end)
-        synths *= np.resize(duck, synths.size) if synths.size > duck.size else duck[: synths.size]
-        bar += 1
-        yield rhythm + space.process(synths)
+            self._lay(self._air, start, self._notes.pad(chord), 0.12)
+        if number % 16 == 15:
+            self._lay(self._air, start, _riser(self._rng, self._rate, 4 * self._beat), 0.25)
+        end = int((number + 1) * 4 * self._beat * self._rate)
+        rhythm, synths = self._floor.take(end), self._air.take(end)
+        synths *= self._duck[: synths.size]
+        return rhythm + self._space.process(synths)
+
+    def _lay(self, mix: Mix, when: float, sound: Audio, gain: float) -> None:
+        mix.add(int(when * self._rate), sound, gain)
+
+    def _beat_step(self, when: float, step: int, *, busy: bool) -> None:
+        """One sixteenth of the drums."""
+        if step % 4 == 0:
+            self._lay(self._floor, when, self._kick, 1.0)
+        if step in (4, 12):
+            self._lay(self._floor, when, self._clap, 0.42)
+        if step % 4 == 2:
+            self._lay(self._floor, when, self._open, 0.22)
+        elif busy:
+            self._lay(self._floor, when, self._closed[step % 2], 0.13 if step % 2 else 0.18)
+
+    def _synth_step(
+        self,
+        when: float,
+        step: int,
+        section: int,
+        root: int,
+        chord: tuple[int, ...],
+        sweep: float,
+    ) -> None:
+        """One sixteenth of bass, stabs and arpeggio."""
+        offset, accent = self._line[step]
+        if accent:
+            note = self._notes.bass(root + offset, accent > 1, round(4 * sweep) / 4)
+            self._lay(self._air, when, note, 0.34)
+        if step in self._stabs and section != 1:
+            self._lay(self._air, when, self._notes.stab(chord, round(3 * sweep) / 3), 0.17)
+        if self._arpeggio and section in (1, 3):
+            pitch = chord[(step * 3) % 4] + 12 * (1 + (step // 4) % 2)
+            for echo in range(3):  # a dotted eighth apart
+                late = when + 0.75 * echo * self._beat
+                self._lay(self._air, late, self._notes.pluck(pitch), 0.12 * 0.5**echo)
 
 
 def _sequence(rng: np.random.Generator) -> list[tuple[int, int]]:
@@ -97,9 +130,10 @@ def _sequence(rng: np.random.Generator) -> list[tuple[int, int]]:
 
 def _ducking(rate: int, beat: float) -> Audio:
     """Gain of a bar under the side chain: down at each kick, back up within half a beat."""
-    t = np.arange(int(4 * beat * rate) + 2, dtype=np.float32) / np.float32(rate)
-    phase = np.mod(t, np.float32(beat)) / np.float32(beat)
-    return (0.3 + 0.7 * np.clip(phase * 2.2, 0.0, 1.0) ** 1.5).astype(np.float32)
+    # A bar's length may differ by a sample from one to the next: two are spare.
+    t = np.arange(int(4 * beat * rate) + 2) / rate
+    open_ = np.clip(2.2 * np.mod(t, beat) / beat, 0.0, 1.0)
+    return (0.3 + 0.7 * open_**1.5).astype(np.float32)
 
 
 def _riser(rng: np.random.Generator, rate: int, seconds: float) -> Audio:

@@ -169,7 +169,8 @@ class _Voice:
         self._cascade(pulse, [np.array([hz]) for hz in (*VOWELS["V"], *HIGHER)])
         energy = float(np.sum(np.fft.irfft(pulse[0], self._size) ** 2))
         level = VOICE_LEVEL / (energy * self._pitch / self._rate) ** 0.5
-        return (spectrum * level).astype(np.complex64)
+        result: NDArray[np.complex64] = (spectrum * level).astype(np.complex64)
+        return result
 
     def _syllable(self) -> tuple[tuple[str, ...], str, str, str]:
         """Onset consonants, vowel, glide's target (the vowel itself mostly) and coda."""
@@ -225,7 +226,8 @@ class _Voice:
         air = noise(self._rng, frames, self._rate, HISSES["h"])
         t = np.linspace(0.0, 1.0, frames, dtype=np.float32)
         shape = np.clip((t - 0.25) / 0.3, 0.0, 1.0) * np.clip((0.95 - t) / 0.15, 0.0, 1.0)
-        return np.float32(0.004) * shape * air
+        breath: Audio = np.float32(0.004) * shape * air
+        return breath
 
     def _speak(self, tracks: _Tracks, last: bool) -> Audio:
         """Turn control tracks into sound."""

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from itertools import count
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -37,55 +38,82 @@ BODY = (
     (4500.0, -13.0),
     (7500.0, -20.0),
 )
-"""Rough average of measured bodies: air and wood modes below 500 Hz, the bridge's hill above 2 kHz."""
+"""Wood and air, set so that the long-term spectrum is that of recorded string music."""
 
 
 def compose(rng: np.random.Generator, rate: int) -> Iterator[Audio]:
     """Yield a bar at a time."""
-    scale = MAJOR if rng.random() < 0.5 else HARMONIC_MINOR
-    tonic = 60 + int(rng.integers(-5, 7))
-    beat = 60.0 / rng.uniform(66.0, 104.0)
-    order = PROGRESSIONS[int(rng.integers(len(PROGRESSIONS)))]
+    piece = _Piece(rng, rate)
     hall = Convolver(room(rng, rate, t60=rng.uniform(1.2, 1.9), wet=0.6, points=_body(rng)))
-    section = _Section(rng, rate)
-    broken = bool(rng.random() < 0.5)
-    mix = Mix(rate)
-    step = 7 + int(rng.integers(0, 4))
-    parts = [tonic - 5.0, tonic + 2.0]
-    bar = 0
-    while True:
-        if bar % 8 == 0 and bar:
-            broken = not broken
-        chord = triad(scale, order[bar % len(order)])
-        start = bar * 4 * beat
-        bass = nearest(tonic - 19, chord[:1], tonic)
-        if broken:
-            for half in range(2):
-                section.play(mix, start + 2 * half * beat, 1.9 * beat, bass, 0.75, players=2)
+    for bar in count():
+        yield hall.process(piece.bar(bar))
+
+
+class _Piece:
+    """The score: key, pace and progression, and how the parts move from chord to chord."""
+
+    def __init__(self, rng: np.random.Generator, rate: int) -> None:
+        self._rng = rng
+        self._rate = rate
+        self._scale = MAJOR if rng.random() < 0.5 else HARMONIC_MINOR
+        self._tonic = 60 + int(rng.integers(-5, 7))
+        self._beat = 60.0 / rng.uniform(66.0, 104.0)
+        self._order = PROGRESSIONS[int(rng.integers(len(PROGRESSIONS)))]
+        self._section = _Section(rng, rate)
+        self._broken = bool(rng.random() < 0.5)
+        self._step = 7 + int(rng.integers(0, 4))
+        self._parts = [self._tonic - 5.0, self._tonic + 2.0]
+        self._mix = Mix(rate)
+
+    def bar(self, number: int) -> Audio:
+        """Play bar ``number``; broken and sustained chords take turns of eight bars."""
+        if number and number % 8 == 0:
+            self._broken = not self._broken
+        chord = triad(self._scale, self._order[number % len(self._order)])
+        start = number * 4 * self._beat
+        for part, pitch in enumerate(self._parts):  # to the nearest tone, drawn to the middle
+            home = self._tonic - 5 + 7 * part
+            self._parts[part] = nearest(0.8 * pitch + 0.2 * home, chord, self._tonic)
+        if self._broken:
+            self._break(start, chord)
         else:
-            section.play(mix, start, 4.0 * beat, bass, 0.6, players=2)
-        for part, pitch in enumerate(parts):
-            parts[part] = nearest(pitch * 0.8 + (tonic - 5 + 7 * part) * 0.2, chord, tonic)
-        if broken:
-            figure = (parts[0], parts[1], nearest(parts[1] + 4, chord, tonic), parts[1])
-            for eighth in range(8):
-                pitch = figure[eighth % 4]
-                when = start + eighth * beat / 2 + rng.normal(0.0, 0.006)
-                section.play(mix, when, 0.52 * beat, pitch, 0.5, players=1)
-        else:
-            for pitch in parts:
-                section.play(mix, start, 4.05 * beat, pitch, 0.4, players=2)
-        when = start
-        for length in RHYTHMS[int(rng.integers(len(RHYTHMS)))]:
-            strong = when == start
-            step = int(np.clip(step + rng.choice([-2, -1, -1, 1, 1, 2]), 5, 15))
-            pitch = tonic + degree(scale, step)
-            if strong:
-                pitch = nearest(pitch, chord, tonic)
-            section.play(mix, when, 1.05 * length * beat, pitch, 1.1, players=2)
-            when += length * beat
-        bar += 1
-        yield hall.process(mix.take(int(bar * 4 * beat * rate)))
+            self._sustain(start, chord)
+        self._sing(start, chord)
+        return self._mix.take(int((number + 1) * 4 * self._beat * self._rate))
+
+    def _play(self, when: float, beats: float, pitch: float, gain: float, players: int) -> None:
+        self._section.play(self._mix, when, beats * self._beat, pitch, gain, players=players)
+
+    def _bass(self, chord: tuple[int, ...]) -> int:
+        return nearest(self._tonic - 19, chord[:1], self._tonic)
+
+    def _sustain(self, start: float, chord: tuple[int, ...]) -> None:
+        """Lay the lower parts as long notes."""
+        self._play(start, 4.0, self._bass(chord), 0.6, 2)
+        for pitch in self._parts:
+            self._play(start, 4.05, pitch, 0.4, 2)
+
+    def _break(self, start: float, chord: tuple[int, ...]) -> None:
+        """Lay the lower parts as eighths over a bass in halves."""
+        for half in range(2):
+            self._play(start + 2 * half * self._beat, 1.9, self._bass(chord), 0.75, 2)
+        low, high = self._parts
+        figure = (low, high, nearest(high + 4, chord, self._tonic), high)
+        for eighth in range(8):
+            when = start + eighth * self._beat / 2 + self._rng.normal(0.0, 0.006)
+            self._play(when, 0.52, figure[eighth % 4], 0.5, 1)
+
+    def _sing(self, start: float, chord: tuple[int, ...]) -> None:
+        """Lay a bar of melody: steps and thirds, a tone of the chord on the first beat."""
+        at = 0.0
+        for beats in RHYTHMS[int(self._rng.integers(len(RHYTHMS)))]:
+            move = int(self._rng.choice([-2, -1, -1, 1, 1, 2]))
+            self._step = min(15, max(5, self._step + move))
+            pitch = self._tonic + degree(self._scale, self._step)
+            if not at:
+                pitch = nearest(pitch, chord, self._tonic)
+            self._play(start + at * self._beat, 1.05 * beats, pitch, 1.1, 2)
+            at += beats
 
 
 def _body(rng: np.random.Generator) -> list[tuple[float, float]]:
@@ -127,7 +155,7 @@ class _Section:
         frames = int(seconds * rate)
         hz = hertz(pitch)
         wander = vibrato(rng, frames, rate, depth=rng.uniform(0.15, 0.32), speed=5.6)
-        cycles = bent(hz, frames, rate, wander)
+        cycles = bent(hz, rate, wander)
         k = np.arange(1, harmonic_count(hz, rate, 8000.0) + 1, dtype=np.float32)
         saw = (1.0 / k) * rng.uniform(0.75, 1.0, k.size).astype(np.float32)
         phases = np.full(k.size, np.pi / 2, np.float32)
