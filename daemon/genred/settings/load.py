@@ -188,18 +188,17 @@ class _Merge:
                 return
         inside: Any = self.values
         for part in key[:-1]:
-            if isinstance(part, int):
-                if part > len(inside):
+            if isinstance(part, str) and isinstance(inside, dict):
+                inside = self._step(inside, part, key, origin)
+            elif isinstance(part, int) and isinstance(inside, tuple):
+                if part >= len(inside):
                     what = f"feeds are numbered from 0 without a gap; the next is {len(inside)}"
                     self.faults.append(Fault(origin, what))
                     return
                 inside = inside[part]
-            elif isinstance(inside, dict):
-                inside = self._step(inside, part, key, origin)
-            if not isinstance(inside, dict | tuple):
-                return  # the file has something else here, which validation will tell
-        inside[key[-1]] = value
-        self.origins[key] = origin
+        if isinstance(inside, dict):  # else the file has something wrong, which will be told
+            inside[key[-1]] = value
+            self.origins[key] = origin
 
     def _step(self, inside: dict[str, Any], part: str, key: Key, origin: Origin) -> Any:
         if part != "feeds":

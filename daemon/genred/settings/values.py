@@ -10,7 +10,6 @@ from typing import Any
 
 _BARE = re.compile(r"[A-Za-z0-9_-]+")
 _SURROGATES = re.compile("[\ud800-\udfff]")
-_CONTROLS = re.compile("[\x7f-\x9f\u2028\u2029]")
 
 
 def to_toml(value: Any) -> str:
@@ -25,15 +24,20 @@ def to_toml(value: Any) -> str:
     if isinstance(value, float):
         return repr(value)  # inf and nan are spelt alike in both
     if isinstance(value, str | Path):
-        text = _SURROGATES.sub("\ufffd", str(value))
-        # JSON's escapes are TOML's too; TOML also forbids DEL, and C1 may steer a terminal.
-        quoted = json.dumps(text, ensure_ascii=False)
-        return _CONTROLS.sub(lambda found: f"\\u{ord(found.group()):04x}", quoted)
+        # JSON's escapes are TOML's too. Beyond those TOML asks for DEL alone, but what is not
+        # printable may steer a terminal or turn the direction of writing.
+        quoted = json.dumps(_SURROGATES.sub("\ufffd", str(value)), ensure_ascii=False)
+        return "".join(each if each.isprintable() else _escape(each) for each in quoted)
     if isinstance(value, datetime | date | time):
         return value.isoformat()
     if isinstance(value, list | tuple):
         return f"[{', '.join(to_toml(each) for each in value)}]"
     raise TypeError(f"{type(value).__name__} has no form in TOML")
+
+
+def _escape(character: str) -> str:
+    code = ord(character)
+    return f"\\u{code:04x}" if code < 0x10000 else f"\\U{code:08x}"
 
 
 def key_to_toml(name: str) -> str:
