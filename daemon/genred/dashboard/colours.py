@@ -43,8 +43,8 @@ _LABELS = {
     "rock": "#f0805a",
     "speech": "#eae6d9",
     "noise": "#8fa3b8",
-    SILENCE: "#5a606b",
-    UNKNOWN: "#757c88",
+    SILENCE: "#6f7683",
+    UNKNOWN: "#868d9b",
 }
 _DARK = "#15161c"
 _HASHED_HUES = 36

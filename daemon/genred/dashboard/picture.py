@@ -8,26 +8,28 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 from rich.segment import Segment
+from rich.style import Style
 
 from genred.dashboard.cells import Block, Ink, line
 from genred.dashboard.colours import FAINT, PICTURE_LEVELS, heat, heat_pair
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
-    from rich.style import Style
 
     from genred.dashboard.cells import Line
     from genred.views import FeedView
 
 COLUMN_SECONDS = 0.125
 """Audio that one column shows: beats stay visible, and 80 columns show ten seconds."""
-SPAN = 9.0
-"""From the darkest to the brightest colour, in nepers of power (39 dB)."""
-LOUDEST_AT_LEAST = -1.0
+WIDEST = 9.0
+"""From the darkest to the brightest colour at most, natural logarithms of power: 39 dB."""
+NARROWEST = 4.0
+"""And at least (17 dB): a steady noise is not drawn as if it were full of contrast."""
+LOUDEST_AT_LEAST = 0.0
 """The brightest colour never stands for less than this log-mel value, so that a quiet room's
 noise stays dark."""
 STEADY = 0.5
-"""The brightest value moves in such steps: the picture does not flicker with every beat."""
+"""Both ends of the scale move in such steps: the picture does not flicker with every beat."""
 
 _SHADES = " ░▒▓█"
 _ASCII_SHADES = " .:-=+*#%@"
@@ -45,8 +47,8 @@ def picture(feed: FeedView, width: int, height: int, ink: Ink) -> Block:
         empty = line(width, [("·" * width, FAINT)])
         middle = line(width, [(" " * max((width - 15) // 2, 0), None), ("no sound so far", FAINT)])
         return Block(width, [middle if at == height // 2 else empty for at in range(height)])
-    brightest = max(math.ceil(float(dots.max()) / STEADY) * STEADY, LOUDEST_AT_LEAST)
-    scaled = np.clip((dots - brightest) / SPAN + 1.0, 0.0, 1.0)
+    brightest, span = _scale(float(dots.min()), float(dots.max()))
+    scaled = np.clip((dots - brightest) / span + 1.0, 0.0, 1.0)
     margin = [Segment(" " * (width - columns))] if columns < width else []
     if ink is not Ink.COLOUR:
         shades = _SHADES if ink is Ink.MONO else _ASCII_SHADES
@@ -58,6 +60,13 @@ def picture(feed: FeedView, width: int, height: int, ink: Ink) -> Block:
     levels = np.rint(scaled * (PICTURE_LEVELS - 1)).astype(np.intp)
     codes = (levels[:, 0::2] * PICTURE_LEVELS + levels[:, 1::2]).T
     return Block(width, [[*margin, *_runs(row)] for row in codes])
+
+
+def _scale(lowest: float, highest: float) -> tuple[float, float]:
+    """The value of the brightest colour, and how far below it the darkest is."""
+    brightest = max(math.ceil(highest / STEADY) * STEADY, LOUDEST_AT_LEAST)
+    span = brightest - math.floor(lowest / STEADY) * STEADY
+    return brightest, min(max(span, NARROWEST), WIDEST)
 
 
 def _runs(codes: NDArray[np.intp]) -> Line:
@@ -80,8 +89,6 @@ def _cell(code: int) -> tuple[str, Style]:
 
 @lru_cache(maxsize=PICTURE_LEVELS)
 def _ground(level: int) -> Style:
-    from rich.style import Style  # noqa: PLC0415 - only the type is needed at import
-
     return Style(bgcolor=heat(level))
 
 

@@ -61,7 +61,7 @@ _SHAPES = {
     "█": (0.0, 0.0, 1.0, 1.0),
     "━": (0.0, 0.4, 1.0, 0.6),
     "╸": (0.0, 0.4, 0.5, 0.6),
-    "─": (0.0, 0.48, 1.0, 0.52),
+    "─": (0.0, 0.46, 1.0, 0.54),
     "┃": (0.38, 0.14, 0.62, 0.86),
 }
 """Left, top, right and bottom of what is drawn as a shape, in parts of a cell: fonts draw these
