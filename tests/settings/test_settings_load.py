@@ -243,6 +243,19 @@ def test_a_wrong_flag_alone_is_wrong_usage():
     assert caught.value.message.startswith("command line: mqtt.url: ")
 
 
+def test_what_does_not_go_together_is_laid_on_all_who_had_a_part(write):
+    path = write("[mqtt]\nalpn = 'mqtt'\nurl = 'mqtts://h'\n")
+    environ, flags = {"GENRED_MQTT__URL": "mqtt://h"}, {"mqtt": {"url": "mqtt://h"}}
+    for named, variables, overrides, where in (
+        (path, {}, flags, f"{path}:1, command line"),
+        (path, environ, {}, f"{path}:1, $GENRED_MQTT__URL"),
+        (None, {"GENRED_MQTT__ALPN": "x"}, flags, "$GENRED_MQTT__ALPN, command line"),
+    ):
+        with pytest.raises(ConfigError) as caught:
+            load(named, {**NOWHERE, **variables}, overrides)
+        assert caught.value.message.startswith(f"{where}: mqtt: alpn needs TLS")
+
+
 def test_paths_are_relative_to_the_file(write, tmp_path, monkeypatch):
     path = write(
         """

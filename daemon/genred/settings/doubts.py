@@ -34,7 +34,8 @@ def doubts(loaded: Loaded, environ: Mapping[str, str]) -> Iterator[str]:
     yield from _feeds(settings.feeds)
     yield from _judgement("judgement", settings.judgement)
     for index, feed in enumerate(settings.feeds):
-        yield from _judgement(f"feeds.{index}.judgement", settings.judgement_for(feed))
+        if feed.judgement.model_fields_set:
+            yield from _judgement(f"feeds.{index}.judgement", settings.judgement_for(feed))
     yield from _environment(environ)
 
 

@@ -47,6 +47,8 @@ class Origin:
         return self.detail or self.kind.value
 
 
+_OVER_FILE = {Kind.FLAG, Kind.ENVIRONMENT}
+
 Origins: TypeAlias = "Mapping[Key, Origin]"
 
 
@@ -67,11 +69,21 @@ class Fault:
 
 
 def origin_of(path: Key, origins: Origins) -> Origin:
-    """The origin of the value at ``path``, else of what it stands in, else the defaults."""
-    for length in range(len(path), 0, -1):
-        if found := origins.get(path[:length]):
-            return found
-    return origins.get((), Origin(Kind.DEFAULT))
+    """The origin of the value at ``path``, else of what it stands in, else the defaults.
+
+    Of a section that does not hold together the origins of all its parts, file first.
+    """
+    found = (origins.get(path[:length]) for length in range(len(path), -1, -1))
+    at = next((origin for origin in found if origin), Origin(Kind.DEFAULT))
+    parts = {origin for key, origin in origins.items() if key[: len(path)] == path != key}
+    over = {origin for origin in parts if origin.kind in _OVER_FILE}
+    if not path or not over or at.kind in _OVER_FILE:
+        return at
+    names = sorted(str(origin) for origin in over)
+    if path in origins:
+        return Origin(Kind.FILE, ", ".join([str(at), *names]), at.line)
+    kinds = {origin.kind for origin in over}
+    return Origin(kinds.pop() if len(kinds) == 1 else Kind.ENVIRONMENT, ", ".join(names))
 
 
 def nearest(name: str, known: Iterable[str]) -> str | None:
