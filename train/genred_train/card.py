@@ -16,12 +16,11 @@ def write(metrics: dict[str, Any], recipe: Recipe) -> str:
         f"# {metrics['name']}",
         recipe.card.notes,
         _facts(metrics),
-        "## Intended use",
-        recipe.card.intended_use,
-        "## Limits",
-        recipe.card.limits,
+        *_section("Intended use", recipe.card.intended_use),
+        *_section("Limits", recipe.card.limits),
         "## Terms",
         f"Licence of the model: {metrics['model']['license']}",
+        recipe.card.terms,
         "## How good it is",
         _scores(metrics),
         _by_label(metrics),
@@ -32,6 +31,10 @@ def write(metrics: dict[str, Any], recipe: Recipe) -> str:
         _making(metrics, recipe),
     ]
     return "\n\n".join(part.strip() for part in parts if part.strip()) + "\n"
+
+
+def _section(title: str, text: str) -> list[str]:
+    return [f"## {title}", text] if text.strip() else []
 
 
 def _facts(metrics: dict[str, Any]) -> str:
@@ -46,8 +49,8 @@ def _facts(metrics: dict[str, Any]) -> str:
             (
                 "Listens to",
                 (
-                    f"{model['window_seconds']:g} s of mono audio at {model['sample_rate']} Hz, anew "
-                    f"every {step:g} s"
+                    f"{model['window_seconds']:g} s of mono audio at {model['sample_rate']} Hz, "
+                    f"anew every {step:g} s"
                 ),
             ),
             ("Network", f"{model['network']}, {model['parameters']:,} parameters"),
@@ -55,8 +58,8 @@ def _facts(metrics: dict[str, Any]) -> str:
             (
                 "Multiply-adds a second of audio",
                 (
-                    f"{model['macs_per_second'] / 1e6:.2f} million, of them "
-                    f"{model['front_end_macs_per_step'] * second / 1e6:.2f} million in the front end"
+                    f"{model['macs_per_second'] / 1e6:.2f} million, "
+                    f"{model['front_end_macs_per_step'] * second / 1e6:.2f} of them in the front end"
                 ),
             ),
         ],

@@ -188,6 +188,8 @@ class Card(_Table):
     notes: str = ""
     intended_use: str = ""
     limits: str = ""
+    terms: str = ""
+    """Text of the card's sections; Markdown."""
 
 
 class Recipe(_Table):
