@@ -12,14 +12,16 @@ import signal
 import subprocess
 import threading
 import time
-from collections.abc import Callable, Iterator
 from dataclasses import dataclass
-from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import pytest
 
 from rigs.ports import free_port, listens, wait_until
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator
+    from pathlib import Path
 
 START_S = 10.0
 """mosquitto listens within milliseconds; on a laden machine it may take a while."""
@@ -172,8 +174,11 @@ class Mosquitto:
         self._process.send_signal(signal.SIGCONT)
 
     def listen(self, *topics: str, options: tuple[str, ...] = ()) -> Listener:
+        """A listener that has subscribed already, and is closed with the broker."""
+        before = self.log.count("Sending SUBACK")
         listener = Listener(self.port, *topics, options=options)
         self._listeners.append(listener)
+        wait_until(lambda: self.log.count("Sending SUBACK") > before, START_S, "a subscription")
         return listener
 
     def retained(self, *topics: str, options: tuple[str, ...] = ()) -> dict[str, str]:
@@ -190,12 +195,9 @@ class Mosquitto:
             listener.close()
 
     def publish(self, topic: str, payload: str, *options: str) -> None:
-        subprocess.run(
-            ["mosquitto_pub", "-h", "127.0.0.1", "-p", str(self.port), "-t", topic, "-q", "1"]
-            + ["-m", payload, *options],
-            check=True,
-            timeout=10,
-        )
+        where = ["-h", "127.0.0.1", "-p", str(self.port), "-t", topic, "-q", "1"]
+        command = ["mosquitto_pub", *where, "-m", payload, *options]
+        subprocess.run(command, check=True, timeout=10)
 
     def close(self) -> None:
         for listener in self._listeners:
