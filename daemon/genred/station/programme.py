@@ -30,8 +30,8 @@ DEAD_AIR_S = (12.0, 15.0)
 LOWEST_RATE, HIGHEST_RATE = 8_000, 192_000
 """Telephone to studio; below, the drums would have no room for their noise."""
 
-LONGEST_RENDER_S = 3_600.0
-"""A single passage is held in memory whole: an hour is 230 MB at 16 kHz."""
+LONGEST_S = 3_600.0
+"""Longest passage. Rendered alone it is held in memory whole: an hour is 230 MB at 16 kHz."""
 
 SPEECH, NOISE = "speech", "noise"
 """Labels that are no music; the station opens with music."""
@@ -68,7 +68,7 @@ class Station:
     Memory is that of one passage's instruments, for ever. Not safe for reads from two threads;
     :meth:`passage_at` and :attr:`position` may be asked from any.
 
-    :raises UsageError: where the rate or the lengths make no sense.
+    :raises UsageError: where seed, rate or lengths make no sense.
     """
 
     def __init__(
@@ -78,13 +78,12 @@ class Station:
         passage_s: tuple[float, float] = (20.0, 45.0),
     ) -> None:
         check_rate(rate)
-        if not 1.0 <= passage_s[0] <= passage_s[1]:
+        if not 1.0 <= passage_s[0] <= passage_s[1] <= LONGEST_S:
             raise UsageError(
                 f"passages of {passage_s[0]} to {passage_s[1]} seconds cannot be played",
-                "give the shortest first, of a second or more",
+                "give the shortest first: a second or more, and at most an hour",
             )
-        if seed < 0:
-            raise UsageError(f"the station's seed is {seed}", "give 0 or more")
+        check_seed(seed)
         self.seed = seed
         self.rate = rate
         self._shortest, self._longest = (round(s * rate) for s in passage_s)
@@ -180,16 +179,17 @@ class Station:
 def render(style: str, seconds: float, seed: int, rate: int = 16_000) -> Audio:
     """One passage of ``style`` alone, float32 [seconds * rate], as the station would play it.
 
-    :raises UsageError: where there is no such style or the rate or length makes no sense.
+    :raises UsageError: where there is no such style, or rate, length or seed make no sense.
     """
     check_rate(rate)
     if style not in STYLES:
         raise UsageError(f"the station has no style {style!r}", f"one of {', '.join(STYLES)}")
-    if not 0.0 < seconds <= LONGEST_RENDER_S:
+    if not 0.0 < seconds <= LONGEST_S:
         raise UsageError(
             f"a passage of {seconds} seconds cannot be rendered",
-            f"give more than 0 and at most {LONGEST_RENDER_S:g} seconds",
+            f"give more than 0 and at most {LONGEST_S:g} seconds",
         )
+    check_seed(seed)
     rng = np.random.default_rng((seed, _SOLO_TAG))
     return _Tap(STYLES[style].render(rng, rate)).take(round(seconds * rate))
 
@@ -204,6 +204,15 @@ def check_rate(rate: int) -> None:
             f"the station cannot play at {rate} Hz",
             f"give a sample rate between {LOWEST_RATE} and {HIGHEST_RATE}",
         )
+
+
+def check_seed(seed: int) -> None:
+    """Refuse a seed that numpy's generators cannot take.
+
+    :raises UsageError: below 0.
+    """
+    if seed < 0:
+        raise UsageError(f"the station's seed is {seed}", "give 0 or more")
 
 
 class _Tap:

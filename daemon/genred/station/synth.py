@@ -25,6 +25,11 @@ MAX_HARMONICS = 200
 """Bounds the cost of the lowest notes; 200 harmonics of a bass's 41 Hz end above 8 kHz."""
 
 
+FEW_HARMONICS = 64
+"""Up to here a tone's tape is sampled twice as densely: the top harmonics are still strong, and
+linear interpolation would leave images of them. Beyond, that would cost more than it mends."""
+
+
 def gain_db(level: float) -> float:
     """Linear factor of ``level`` decibels."""
     return float(10.0 ** (level / 20.0))
@@ -69,14 +74,15 @@ def noise(rng: np.random.Generator, frames: int, rate: int, points: Points) -> A
     size = fft_size(max(frames, 64))
     spectrum = np.fft.rfft(rng.standard_normal(size, dtype=np.float32))
     spectrum *= response(points, np.fft.rfftfreq(size, 1.0 / rate)).astype(np.float32)
-    shaped: Audio = np.fft.irfft(spectrum, size)[:frames].astype(np.float32)
-    shaped /= np.float32(np.sqrt(np.mean(shaped**2)) + 1e-9)
-    return shaped
+    shaped = np.fft.irfft(spectrum, size)[:frames].astype(np.float32)
+    scaled: Audio = shaped / np.float32(np.sqrt(np.mean(shaped**2)) + 1e-9)
+    return scaled
 
 
 def decay(frames: int, rate: int, t60: float) -> Audio:
     """Exponential envelope [frames] that falls by 60 dB in ``t60`` seconds."""
-    return np.exp(np.arange(frames, dtype=np.float32) * np.float32(-6.908 / (t60 * rate)))
+    fall: Audio = np.exp(np.arange(frames, dtype=np.float32) * np.float32(-6.908 / (t60 * rate)))
+    return fall
 
 
 def envelope(frames: int, rate: int, attack: float, release: float) -> Audio:
@@ -108,7 +114,8 @@ def tone(
     spectrum that stays.
     """
     periods, harmonics = amplitudes.shape
-    size = max(32, 1 << (4 * harmonics - 1).bit_length())
+    oversampling = 8 if harmonics <= FEW_HARMONICS else 4
+    size = max(64, 1 << (oversampling * harmonics - 1).bit_length())
     spectrum = np.zeros((periods, size // 2 + 1), np.complex64)
     spectrum[:, 1 : harmonics + 1] = amplitudes * np.exp(-1j * phases).astype(np.complex64)
     tape = np.fft.irfft(spectrum, size, axis=1).astype(np.float32).ravel()

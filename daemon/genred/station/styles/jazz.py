@@ -224,7 +224,6 @@ class _Walker:
         self._rng = rng
         self._rate = rate
         self._tonic = tonic
-        self._at = tonic
         self._made: dict[int, Audio] = {}
 
     def bar(self, mix: Mix, start: float, beat: float, chord: Chord, after: Chord) -> None:

@@ -121,6 +121,7 @@ class _Players:
         self._hats = [drums.hat(rng, rate, t60=0.06) for _ in range(3)]
         self._open = drums.hat(rng, rate, t60=0.3)
         self._wind = noise(rng, 2 * rate, rate, ((300.0, -20.0), (1500.0, 0.0), (6000.0, -6.0)))
+        self._shaker = drums.shaker(rng, rate)
         self._stepper = bool(rng.random() < 0.35)
         self._made: dict[tuple[str, int], Audio] = {}
 
@@ -207,6 +208,7 @@ class _Players:
             late = 0.06 * beat if eighth % 2 else 0.0
             stroke = self._open if eighth == 7 and bar % 2 else self._hats[eighth % 3]
             self._hit(mix, start + eighth * beat / 2 + late, stroke, 0.2 if eighth % 2 else 0.28)
+            self._hit(mix, start + eighth * beat / 2 + late, self._shaker, 0.12)
         if self._stepper:
             for quarter in range(4):
                 self._hit(mix, start + quarter * beat, self._kick, 0.7)
