@@ -249,14 +249,21 @@ stop = threading.Event()
 signal.signal(signal.SIGINT, lambda *_: stop.set())
 logging.basicConfig(format="%(message)s")
 
+shown = threading.Event()
+
+def view():
+    shown.set()
+    return node(feed())
+
 def talk():
+    shown.wait()
     logging.warning("a line of the log")
     os.write(2, b"a line of a library\\n")
     threading.Event().wait(0.5)
     print("ready", flush=True, file=open({ready!r}, "w"))
 
 threading.Thread(target=talk).start()
-Dashboard(lambda: node(feed()), DashboardSettings()).run(stop.is_set)
+Dashboard(view, DashboardSettings()).run(stop.is_set)
 print("the end")
 """
 

@@ -16,7 +16,6 @@ if TYPE_CHECKING:
 
     from genred.model.session import Model
     from genred.publishers.base import Publisher
-    from genred.sources.base import Intake
     from genred.views import NodeView
 
 FEED: Final = "station"
@@ -129,12 +128,13 @@ def listen(
     from genred.settings.judgement import JudgementSettings
     from genred.settings.mqtt import MqttSettings
     from genred.sources.base import StreamInfo
-    from genred.station.programme import NAME, Station
+    from genred.sources.station import StationSource
+    from genred.station import NAME, Station
 
     metadata = model.metadata
     station = Station(seed, metadata.sample_rate)
     clock = AudioClock()
-    source = _Station(NAME)
+    source = StationSource(clock, seed=seed)
     setup = FeedSetup(FeedSettings(id=FEED, source=f"station:{seed}"), JudgementSettings(), source)
     display = Display(seconds, DashboardSettings().strip_minutes * 60)
     engine = Engine(
@@ -198,17 +198,3 @@ class AudioClock:
     def wait(self, event: threading.Event, seconds: float) -> bool:
         """Wait for ``event`` at most ``seconds``."""
         return event.wait(seconds)
-
-
-class _Station:
-    """The station's description; its audio is written from :func:`listen`, in step."""
-
-    live = False
-    synthetic = True
-
-    def __init__(self, description: str) -> None:
-        self.description = description
-
-    def run(self, intake: Intake) -> None:
-        """Never called."""
-        raise NotImplementedError
