@@ -18,8 +18,8 @@ if TYPE_CHECKING:
 LONGEST_INTERVAL = 16_000_000
 """Audio bytes between two blocks; servers send 8 to 64 KiB, and more than this is nonsense."""
 
-# The title may hold quotes: it ends at the first quote that a semicolon follows.
-_TITLE = re.compile(rb"StreamTitle='(.*?)'(?:;|\x00|$)", re.DOTALL)
+# A title may hold quotes and even "';": it ends where another key or the block's end follows.
+_TITLE = re.compile(rb"StreamTitle='(.*?)(?:';(?=\w+=')|'?;?$)", re.DOTALL)
 
 
 class Readable(Protocol):
@@ -48,7 +48,7 @@ def text_of(raw: bytes) -> str:
 
 def title_of(block: bytes) -> str | None:
     """The title in one block of metadata; None where it names none."""
-    found = _TITLE.search(block)
+    found = _TITLE.search(block.rstrip(b"\0 "))
     return clean(text_of(found.group(1))) if found else None
 
 

@@ -31,10 +31,16 @@ SCHEMES = ("http", "https", "rtsp", "rtsps")
 PROTOCOLS = "http,https,tls,tcp,udp,rtp,crypto,httpproxy"
 """What FFmpeg may open when it follows a playlist or RTSP: the network, and never ``file:``,
 ``concat:`` or ``subfile:``, with which a playlist could read this machine's disk."""
-PROBE_BYTES = 65536
-"""How much FFmpeg reads to find out what it is: its own 5 MB are minutes of radio."""
-ANALYSE_US = 2_000_000
-"""How much sound (microseconds) it may look through for that."""
+FORMAT_BYTES = 16_384
+"""How much FFmpeg reads to tell the format: a second of radio at 128 kbit/s. MP3 entered in
+midstream would by default be looked at for 130 kB, which is 8 s; at 8 kB AAC was mistaken."""
+PROBE_BYTES = 65_536
+"""How much it reads in all before it begins, of a plain stream."""
+ANALYSE_US = 500_000
+"""How much sound (microseconds) it looks through for that."""
+SEGMENTS_PROBE_BYTES = 1_000_000
+"""The same for HLS, RTSP and files on web servers, where headers can be long and come fast."""
+SEGMENTS_ANALYSE_US = 2_000_000
 READ_BYTES = 4096
 """At most so much a read: a title comes at most a quarter of a second too early."""
 NO_AUDIO_S = 20.0
@@ -129,7 +135,11 @@ class StreamSource:
         with av.open(
             _Watched(self, station),
             mode="r",
-            container_options=_options(),
+            container_options={
+                "formatprobesize": str(FORMAT_BYTES),
+                "probesize": str(PROBE_BYTES),
+                "analyzeduration": str(ANALYSE_US),
+            },
             metadata_errors="replace",
             buffer_size=READ_BYTES,
         ) as container:
@@ -139,7 +149,8 @@ class StreamSource:
         return av.open(
             url,
             container_options={
-                **_options(),
+                "probesize": str(SEGMENTS_PROBE_BYTES),
+                "analyzeduration": str(SEGMENTS_ANALYSE_US),
                 "protocol_whitelist": PROTOCOLS,
                 "rtsp_flags": "prefer_tcp",
             },
@@ -190,7 +201,3 @@ class _Watched:
     def read(self, size: int) -> bytes:
         self._source.check_audio_flows()
         return self._station.read(size)
-
-
-def _options() -> dict[str, str]:
-    return {"probesize": str(PROBE_BYTES), "analyzeduration": str(ANALYSE_US)}

@@ -1,24 +1,16 @@
-"""Text that strangers send (tags, titles, station names), made fit to be shown."""
+"""Text that strangers send (tags, titles, station names), made fit to be told on."""
 
 from __future__ import annotations
 
-import unicodedata
+from genred import text
 
 LONGEST_TEXT = 200
 """Characters of a title that are kept: several lines of a dashboard; more is no title."""
 
 
-def clean(text: str) -> str | None:
-    """``text`` in one line without control characters, at most 200 long; None if nothing is left.
-
-    Control and format characters could move a terminal's cursor or turn the direction of writing.
-    """
-    kept = "".join(
-        " " if unicodedata.category(char) in {"Cc", "Zl", "Zp"} else char
-        for char in text[: 4 * LONGEST_TEXT]
-        if unicodedata.category(char) not in {"Cf", "Cs", "Co", "Cn"}
-    )
-    kept = " ".join(kept.split())
+def clean(raw: str) -> str | None:
+    """``raw`` in one printable line, at most 200 characters; None if nothing is left."""
+    kept = text.clean(raw)
     if len(kept) > LONGEST_TEXT:
         kept = kept[: LONGEST_TEXT - 1] + "…"
     return kept or None
