@@ -14,10 +14,10 @@ CABINET = (
     (180.0, 4.0),
     (450.0, -4.0),
     (900.0, -5.0),
-    (2200.0, 1.0),
-    (3500.0, 2.0),
-    (4800.0, -6.0),
-    (6500.0, -30.0),
+    (2200.0, -1.0),
+    (3500.0, 1.0),
+    (5200.0, -4.0),
+    (7500.0, -18.0),
 )
 """A closed cabinet with 12-inch speakers and a microphone close to the cone."""
 COMBO = (
@@ -41,14 +41,16 @@ class Guitar:
     """One take of one guitar: strings on a tape, then pedal, amplifier and cabinet.
 
     The amplifier runs at twice the rate, so that what the distortion makes above half the rate
-    is cut by the cabinet instead of folding back. ``gain`` 28 is metal, 4 a blues club.
+    is cut by the cabinet instead of folding back. ``gain`` 28 is metal, 2 a blues club.
     """
 
     OVERSAMPLING = 2
     STRUM_S = 0.004
     """From one string to the next."""
-    LIMIT = 64
+    LIMIT = 96
     """Chords kept, at most."""
+    VARIANTS = 3
+    """Strokes of one chord to choose from; one alone would sound like a machine."""
 
     def __init__(
         self,
@@ -67,7 +69,7 @@ class Guitar:
         self._tune = rng.normal(0.0, 0.03)
         self._pedal = Convolver(equaliser(TIGHT, self._rate, 512))
         self._cabinet = Convolver(equaliser(cabinet, self._rate, 512))
-        self._made: dict[tuple[tuple[int, ...], bool, int], Audio] = {}
+        self._made: dict[tuple[tuple[int, ...], bool, int, int], Audio] = {}
         self._hiss = np.float32(2e-4) * noise(rng, self._rate, self._rate, ((20.0, 0.0),))
 
     def chord(self, when: float, seconds: float, pitch: int, muted: bool) -> None:
@@ -85,7 +87,7 @@ class Guitar:
     ) -> None:
         """Strum ``pitches`` together at ``when`` seconds, for ``seconds``."""
         frames = int(seconds * self._rate)
-        key = (pitches, muted, frames)
+        key = (pitches, muted, frames, int(self._rng.integers(self.VARIANTS)))
         if key not in self._made:
             if len(self._made) >= self.LIMIT:
                 self._made.clear()

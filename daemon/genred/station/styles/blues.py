@@ -34,8 +34,8 @@ def compose(rng: np.random.Generator, rate: int) -> Iterator[Audio]:
     beat = 60.0 / rng.uniform(86.0, 132.0)
     form = FORMS[int(rng.integers(len(FORMS)))]
     swing = rng.uniform(0.62, 0.68)
-    rhythm = Guitar(rng, rate, gain=2.0, cabinet=COMBO)
-    lead = Guitar(rng, rate, gain=rng.uniform(3.0, 7.0), highest=7000.0, cabinet=COMBO)
+    rhythm = Guitar(rng, rate, gain=0.6, cabinet=COMBO)
+    lead = Guitar(rng, rate, gain=rng.uniform(1.2, 3.0), highest=7000.0, cabinet=COMBO)
     kit = _Kit(rng, rate, beat, swing)
     bass = Mix(rate)
     warm = Convolver(equaliser(WARM, rate))
@@ -63,8 +63,8 @@ def compose(rng: np.random.Generator, rate: int) -> Iterator[Audio]:
         if bar % 4 != 3:
             place = _lick(rng, lead, start, beat, swing, root + 24, place)
         kit.bar(bar)
-        dry = np.float32(0.28) * rhythm.take(end) + np.float32(0.42) * lead.take(end)
-        dry += np.float32(0.7) * warm.process(bass.take(end)) + np.float32(0.5) * kit.take(end)
+        dry = np.float32(0.9) * rhythm.take(end) + np.float32(0.75) * lead.take(end)
+        dry += np.float32(0.7) * warm.process(bass.take(end)) + np.float32(0.4) * kit.take(end)
         bar += 1
         yield bar_room.process(dry)
 

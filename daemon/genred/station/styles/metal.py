@@ -25,7 +25,7 @@ def compose(rng: np.random.Generator, rate: int) -> Iterator[Audio]:
     """Yield a bar at a time."""
     root = 40 - int(rng.integers(0, 5))  # low E or tuned down
     scale = PHRYGIAN if rng.random() < 0.5 else MINOR
-    beat = 60.0 / rng.uniform(112.0, 172.0)
+    beat = 60.0 / rng.uniform(126.0, 184.0)
     kit = _Kit(rng, rate)
     takes = [Guitar(rng, rate) for _ in range(2)]
     lead = Guitar(rng, rate, highest=8000.0)
@@ -61,7 +61,7 @@ def compose(rng: np.random.Generator, rate: int) -> Iterator[Audio]:
         guitars += np.float32(1.1) * lead.take(end)
         low = drive(bass_line.take(end), 2.5) * np.float32(0.7)
         bar += 1
-        yield stage.process(np.float32(0.42) * guitars + low + np.float32(0.6) * drum_bus.take(end))
+        yield stage.process(np.float32(0.55) * guitars + low + np.float32(0.5) * drum_bus.take(end))
 
 
 def _riff(rng: np.random.Generator, feel: str) -> list[tuple[int, int, int, bool]]:
@@ -142,7 +142,7 @@ class _Kit:
             elif step in (4, 12):
                 self._hit(mix, when, self._snares[int(self._rng.integers(3))], 0.9)
             if step % 4 == 0 and not rolling:
-                self._hit(mix, when, self._china, 0.4)
+                self._hit(mix, when, self._china, 0.55)
 
     def _hit(self, mix: Mix, when: float, stroke: Audio, gain: float) -> None:
         when += self._rng.normal(0.0, 0.002)
