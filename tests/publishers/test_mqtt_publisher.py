@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any
 import pytest
 
 from genred.errors import ConfigError, UnavailableError
-from genred.messages import FeedEvent, FeedHealth, FeedState, NodeInfo
+from genred.messages import FeedEvent, FeedHealth, FeedState, Message, NodeInfo
 from genred.publishers.base import FeedInfo, Publisher
 from genred.publishers.fake import FakePublisher
 from genred.publishers.mqtt import STOP_S, MqttPublisher, encode
@@ -35,11 +35,18 @@ def publish() -> Iterator[Callable[..., MqttPublisher]]:
     made: list[MqttPublisher] = []
 
     def make(
-        url: str, *, connected: bool = True, feeds: tuple = (FEED,), birth: float = 0.0, **how: Any
+        url: str,
+        *told: Message,
+        connected: bool = True,
+        feeds: tuple = (FEED,),
+        birth: float = 0.0,
+        **how: Any,
     ) -> MqttPublisher:
         settings = MqttSettings(url=url, **how)
         publisher = MqttPublisher(settings, "studio", environ={}, birth_delay=lambda: birth)
         made.append(publisher)
+        for message in told:
+            publisher.offer(message)
         publisher.start(info(), feeds)
         if connected:
             assert publisher.wait_first(10) is None
@@ -79,8 +86,7 @@ def test_both_publishers_keep_the_seam():
 def test_order_on_connect(mosquitto: Mosquitto, publish: Callable[..., MqttPublisher]):
     """Node online, info, discovery, then per feed status, state and health; retained, qos 1."""
     everything = mosquitto.listen("#")
-    publisher = publish(mosquitto.url, connected=False)
-    tell_all(publisher)
+    publish(mosquitto.url, health(1), state(1))
     everything.wait_for(f"{ROOT}/fm/health")
     heard = without_emptied(everything.heard)
     assert [each.topic for each in heard] == [
@@ -219,8 +225,8 @@ def test_birth_of_home_assistant_has_all_told_again(
     mosquitto: Mosquitto, publish: Callable[..., MqttPublisher]
 ):
     """On ``online`` the status, discovery and states are sent again, once, after the delay."""
-    publisher = publish(mosquitto.url, birth=0.3)
-    tell_all(publisher)
+    publish(mosquitto.url, health(1), state(1), birth=0.3)
+    wait_until(lambda: "fm/health'" in mosquitto.log)
     listener = mosquitto.listen("#", options=("-R",))
     started = time.monotonic()
     for _ in range(3):
@@ -244,8 +250,8 @@ def test_other_words_of_home_assistant_change_nothing(
 ):
     """Neither its farewell, nor a retained birth, nor megabytes or nonsense have an effect."""
     mosquitto.publish("homeassistant/status", "online", "-r")
-    publisher = publish(mosquitto.url)
-    tell_all(publisher)
+    publisher = publish(mosquitto.url, health(1), state(1))
+    wait_until(lambda: "fm/health'" in mosquitto.log)
     listener = mosquitto.listen(f"{ROOT}/#", options=("-R",))
     for words in ("offline", "ONLINE", " online", "x" * 100_000, "{}"):
         mosquitto.publish("homeassistant/status", words)

@@ -193,7 +193,9 @@ class MqttPublisher:
             self._take_info(node)
             for feed in self._feeds:
                 self._known_feeds[feed.id] = None
-                self._lanes.retain(self.topics.of_feed(feed.id, "status"), OFFLINE)
+                status = self.topics.of_feed(feed.id, "status")
+                if self._lanes.retained(status) is None:
+                    self._lanes.retain(status, OFFLINE)
         self._client.connect_async(
             self._address.host, self._address.port, self._settings.keepalive_s
         )
