@@ -36,13 +36,13 @@ def run(args: argparse.Namespace) -> int:
     devices = input_devices()
     if args.json:
         print(json.dumps([{**asdict(each), "source": each.source} for each in devices], indent=2))
-        return 0
     if not devices:
         raise UnavailableError(
             "no sound device with an input was found",
             "is the sound card plugged in, and may this user (group 'audio') open it?",
         )
-    _show(devices)
+    if not args.json:
+        _show(devices)
     return 0
 
 
