@@ -4,7 +4,11 @@ from __future__ import annotations
 
 import dataclasses
 import io
+import os
+import subprocess
+import sys
 import time
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -230,6 +234,23 @@ def test_no_color_in_the_environment_is_honoured(monkeypatch):
     out = printed(node(feed()), 80, 24, color_system="truecolor")
     assert ";2;" not in out  # no true colour; bold may stay
     assert "▒" in out
+
+
+def test_sixteen_colours_are_for_words_and_shades_for_the_picture():
+    # In a process of its own: Rich keeps a style's codes for the first kind of terminal it meets.
+    code = (
+        "import sys; from test_dashboard_layout import feed, node, printed\n"
+        "sys.stdout.write(printed(node(feed()), 80, 24, color_system='standard'))"
+    )
+    environ = {**os.environ, "PYTHONPATH": str(Path(__file__).parent), "PYTHONUTF8": "1"}
+    out = subprocess.run(
+        [sys.executable, "-c", code], capture_output=True, text=True, check=True, env=environ
+    ).stdout
+    assert "▒" in out
+    assert "▀▀▀▀▀▀▀▀▀▀▀" not in out
+    assert "\x1b[" in out
+    assert ";2;" not in out
+    assert ";5;" not in out
 
 
 def test_ascii_is_ascii():

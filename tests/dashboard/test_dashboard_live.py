@@ -161,6 +161,26 @@ def test_a_machine_that_draws_slowly_draws_less_often(terminal, console):
     assert dashboard.interval() == 2.0
 
 
+def test_a_terminal_that_goes_away_does_not_end_the_daemon(caplog):
+    gone = Terminal()
+    file = os.fdopen(os.dup(gone.slave), "w")
+    console = Console(file=file, force_terminal=True, color_system="truecolor", width=80, height=24)
+    clock = [NOON]
+
+    def view():
+        if len(clock) == 3:
+            gone.close()
+        clock.append(clock[-1] + 1)
+        return node(feed(now=clock[-1]), now=clock[-1])
+
+    began = time.monotonic()
+    make(console, view, frames_per_second=10).run(lambda: time.monotonic() > began + 1)
+    assert 1 <= time.monotonic() - began < 5
+    assert "the terminal is gone" in caplog.text
+    with pytest.raises(OSError, match="Input/output error"):
+        file.close()
+
+
 def test_keys_move_the_focus_and_leave(terminal, console):
     dashboard = make(console, lambda: node(*(feed(f"feed{at}") for at in range(9))))
     modes = termios.tcgetattr(terminal.slave)

@@ -23,6 +23,8 @@ class Ink(Enum):
     """What a terminal can show."""
 
     COLOUR = "colour"
+    FEW = "few"
+    """Sixteen colours: enough for words and the strip; pictures are drawn in shades."""
     MONO = "mono"
     """All characters, no colour: pictures are drawn in shades."""
     ASCII = "ascii"
@@ -35,7 +37,7 @@ class Ink(Enum):
             return cls.ASCII
         if console.color_system is None or console.no_color:
             return cls.MONO
-        return cls.COLOUR
+        return cls.COLOUR if console.color_system in ("truecolor", "256") else cls.FEW
 
 
 @dataclass(frozen=True, slots=True)

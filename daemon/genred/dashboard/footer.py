@@ -29,7 +29,7 @@ def health(view: NodeView) -> list[Part]:
     reconnects = sum(each.reconnects for each in feeds)
     out: list[Part] = [
         (provider(clean(view.provider)), MUTED),
-        (f"lag {lag:.0f} ms", WARN if lag > SLOW_MS else MUTED),
+        (f"lag {lag:.{1 if lag < 10 else 0}f} ms", WARN if lag > SLOW_MS else MUTED),
     ]
     if overruns or lost:
         out.append((f"lost {lost:.1f} s in {overruns} overruns", WARN))

@@ -10,13 +10,18 @@ import time
 import tty
 from contextlib import suppress
 from enum import Enum, auto
-from typing import TYPE_CHECKING, Self
+from typing import TYPE_CHECKING, Any, Self
 
 if TYPE_CHECKING:
     from types import TracebackType
 
 MAX_READ = 64
 """Bytes of typing taken at once."""
+
+_CHARACTERS = 6
+"""Where control characters stand in what ``tcgetattr`` returns."""
+_NONE = b"\x00"
+"""``_POSIX_VDISABLE`` on Linux: no character has that meaning."""
 
 
 class Key(Enum):
@@ -46,7 +51,8 @@ _LONGEST_FIRST = sorted(_MEANING, key=len, reverse=True)
 class Keys:
     """Reads keys from a terminal without waiting for Enter; does nothing where there is none.
 
-    Ctrl-C and Ctrl-Z keep their meaning. The terminal's own modes come back on leaving.
+    Ctrl-C keeps its meaning. Ctrl-Z has none: it would stop the listening, and leave the shell a
+    screen without cursor. The terminal's own modes come back on leaving.
     """
 
     def __init__(self, descriptor: int | None = None) -> None:
@@ -54,7 +60,7 @@ class Keys:
             with suppress(OSError, ValueError, AttributeError):
                 descriptor = sys.stdin.fileno()
         self._descriptor = descriptor
-        self._modes: list[int | list[bytes | int]] | None = None
+        self._modes: list[Any] | None = None
 
     def __enter__(self) -> Self:
         """Switch the terminal to single keys."""
@@ -63,6 +69,9 @@ class Keys:
             if self._descriptor is not None and os.tcgetpgrp(self._descriptor) == os.getpgrp():
                 self._modes = termios.tcgetattr(self._descriptor)
                 tty.setcbreak(self._descriptor, termios.TCSANOW)
+                modes = termios.tcgetattr(self._descriptor)
+                modes[_CHARACTERS][termios.VSUSP] = _NONE
+                termios.tcsetattr(self._descriptor, termios.TCSANOW, modes)
         return self
 
     def __exit__(

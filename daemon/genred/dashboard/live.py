@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import logging
 import time
-from contextlib import ExitStack, contextmanager
+from contextlib import ExitStack, contextmanager, suppress
 from typing import TYPE_CHECKING
 
 from rich.console import Console
@@ -43,6 +43,10 @@ _WRAP = "\x1b[?7h"
 """A character wider than Rich believes it is must not push the rest to the next line."""
 
 log = logging.getLogger(__name__)
+
+
+class TerminalGoneError(Exception):
+    """The terminal cannot be written to any more: its window was closed, its line is down."""
 
 
 class Dashboard:
@@ -83,9 +87,9 @@ class Dashboard:
             warning = stack.enter_context(LastWarning())
             keys = stack.enter_context(Keys())
             try:
-                stack.enter_context(self._screen())
-                self._loop(ended, warning, keys, held)
-            except OSError as error:
+                with self._screen():
+                    self._loop(ended, warning, keys, held)
+            except TerminalGoneError as error:
                 log.warning("the terminal is gone (%s): listening goes on without it", error)
                 while not ended():
                     time.sleep(WITHOUT_TERMINAL_S)
@@ -139,7 +143,7 @@ class Dashboard:
         )
         lines = frame.lines(Ink.of(self._console))
         self._drawn_for = looks
-        with self._console:  # one write for the whole frame
+        with _terminal(), self._console:  # one write for the whole frame
             if (width, height) != self._size:
                 self._console.clear()
             for row, line in enumerate(lines):
@@ -155,16 +159,26 @@ class Dashboard:
     @contextmanager
     def _screen(self) -> Iterator[None]:
         """The terminal's other screen, without cursor and without wrapping lines."""
-        with self._console.screen(hide_cursor=True):
-            self._write(_NO_WRAP)
-            try:
-                yield
-            finally:
-                self._write(_WRAP)
+        with _terminal():
+            self._console.set_alt_screen(True)
+            self._console.show_cursor(False)
+            self._console.file.write(_NO_WRAP)
+        try:
+            yield
+        finally:
+            with suppress(OSError):
+                self._console.file.write(_WRAP)
+                self._console.set_alt_screen(False)
+                self._console.show_cursor(True)
 
-    def _write(self, codes: str) -> None:
-        self._console.file.write(codes)
-        self._console.file.flush()
+
+@contextmanager
+def _terminal() -> Iterator[None]:
+    """What fails in here fails because the terminal is gone."""
+    try:
+        yield
+    except OSError as error:
+        raise TerminalGoneError(str(error)) from error
 
 
 def _looks(view: NodeView, focus: int, notice: str) -> Hashable:

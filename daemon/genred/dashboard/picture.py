@@ -51,7 +51,7 @@ def picture(feed: FeedView, width: int, height: int, ink: Ink) -> Block:
     scaled = np.clip((dots - brightest) / span + 1.0, 0.0, 1.0)
     margin = [Segment(" " * (width - columns))] if columns < width else []
     if ink is not Ink.COLOUR:
-        shades = _SHADES if ink is Ink.MONO else _ASCII_SHADES
+        shades = _ASCII_SHADES if ink is Ink.ASCII else _SHADES
         mean = (scaled[:, 0::2] + scaled[:, 1::2]) / 2
         steps = np.rint(mean * (len(shades) - 1)).astype(int).T.tolist()
         return Block(

@@ -98,7 +98,7 @@ def _stretch(label: str | None, width: int, ink: Ink) -> tuple[str, Style]:
     word = clean(label)
     room = width - 2
     text = f" {word} " if cell_len(word) <= room else ""
-    if ink is Ink.COLOUR:
+    if ink in (Ink.COLOUR, Ink.FEW):
         style = ALARM if label == DEAD_AIR else label_fill(label)
         return text + " " * (width - cell_len(text)), style
     if not text:
