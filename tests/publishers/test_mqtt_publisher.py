@@ -8,12 +8,12 @@ import subprocess
 import sys
 import threading
 import time
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import pytest
 
 from genred.errors import ConfigError, UnavailableError
-from genred.messages import FeedEvent, FeedHealth, FeedState, Message, NodeInfo
+from genred.messages import FeedEvent, FeedHealth, FeedState, NodeInfo
 from genred.publishers.base import FeedInfo, Publisher
 from genred.publishers.fake import FakePublisher
 from genred.publishers.mqtt import STOP_S, MqttPublisher, encode
@@ -22,40 +22,11 @@ from rigs.messages import FEED, event, health, info, scores, state
 from rigs.ports import free_port, wait_until
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator
+    from collections.abc import Callable
 
     from rigs.mosquitto import Heard, Mosquitto
 
 ROOT = "genred/studio"
-
-
-@pytest.fixture
-def publish() -> Iterator[Callable[..., MqttPublisher]]:
-    """Makes started publishers that end with the test."""
-    made: list[MqttPublisher] = []
-
-    def make(
-        url: str,
-        *told: Message,
-        connected: bool = True,
-        feeds: tuple = (FEED,),
-        birth: float = 0.0,
-        **how: Any,
-    ) -> MqttPublisher:
-        settings = MqttSettings(url=url, **how)
-        publisher = MqttPublisher(settings, "studio", environ={}, birth_delay=lambda: birth)
-        made.append(publisher)
-        for message in told:
-            publisher.offer(message)
-        publisher.start(info(), feeds)
-        if connected:
-            assert publisher.wait_first(10) is None
-            wait_until(lambda: "connected" in publisher.status())
-        return publisher
-
-    yield make
-    for each in made:
-        each.stop()
 
 
 def tell_all(publisher: Publisher) -> None:

@@ -161,10 +161,14 @@ class Mosquitto:
 
     def stop(self, how: signal.Signals = signal.SIGTERM) -> None:
         if self._process is not None:
-            self._process.send_signal(signal.SIGCONT)
             self._process.send_signal(how)
+            self._process.send_signal(signal.SIGCONT)
             self._process.wait(10)
             self._process = None
+
+    def kill(self) -> None:
+        """End it without a word to anybody."""
+        self.stop(signal.SIGKILL)
 
     def freeze(self) -> None:
         """Keep the connections and answer nothing."""
@@ -180,6 +184,11 @@ class Mosquitto:
         self._listeners.append(listener)
         wait_until(lambda: self.log.count("Sending SUBACK") > before, START_S, "a subscription")
         return listener
+
+    def listen_as(self, user: str, password: str, *topics: str) -> Listener:
+        """As :meth:`listen`, after the broker has read its files anew."""
+        self._process.send_signal(signal.SIGHUP)
+        return self.listen(*topics, options=("-u", user, "-P", password))
 
     def retained(self, *topics: str, options: tuple[str, ...] = ()) -> dict[str, str]:
         """What a late subscriber is told at once: payload by topic."""

@@ -44,25 +44,28 @@ NOT_ALLOWED: Final = frozenset({"Bad user name or password", "Not authorized"})
 
 
 class BrokerClient(paho.Client):
-    """paho's client, which also says why a connection attempt failed.
+    """paho's client for one broker, which also says why a connection attempt failed.
 
-    It speaks MQTT 3.1.1, which every broker in use understands. :attr:`connect_error` is what the
-    last attempt failed of, None after one that reached the broker.
+    It speaks MQTT 3.1.1, which every broker in use understands. :attr:`failure` is what the last
+    attempt failed of, None after one that reached the broker.
     """
 
-    connect_error: Exception | None = None
+    def __init__(self, address: BrokerAddress, client_id: str) -> None:
+        super().__init__(CallbackAPIVersion.VERSION2, client_id=client_id, clean_session=True)
+        self.address = address
+        self.failure: GenredError | None = None
 
     def reconnect(self) -> MQTTErrorCode:
         """Try once. Raises ``OSError`` only: anything else would end paho's network thread."""
         try:
             result = super().reconnect()
-        except OSError as error:
-            self.connect_error = error
-            raise
         except Exception as error:
-            self.connect_error = error
+            # In words at once: the error itself would keep the broken connection's socket open.
+            self.failure = unreachable(self.address, error)
+            if isinstance(error, OSError):
+                raise
             raise OSError(str(error)) from error
-        self.connect_error = None
+        self.failure = None
         return result
 
 
@@ -153,7 +156,7 @@ def make_client(
     address = settings.address
     if address is None:
         raise ConfigError("no broker is configured", "set mqtt.url, or give --mqtt URL")
-    client = BrokerClient(CallbackAPIVersion.VERSION2, client_id=client_id, clean_session=True)
+    client = BrokerClient(address, client_id)
     client.connect_timeout = CONNECT_TIMEOUT_S
     # A callback's own fault is logged there; it must not end the network thread.
     client.suppress_exceptions = True
@@ -176,7 +179,7 @@ def refused(address: BrokerAddress, reason: ReasonCode) -> GenredError:
     return UnavailableError(f"{address} refuses: {name.lower()}")
 
 
-def unreachable(address: BrokerAddress, error: Exception | None) -> GenredError:
+def unreachable(address: BrokerAddress, error: Exception) -> GenredError:
     """What a failed attempt to connect means."""
     hint = ""
     match error:

@@ -24,7 +24,7 @@ from paho.mqtt.enums import LogLevel, MQTTErrorCode
 
 from genred.errors import ConfigError, GenredError, UnavailableError
 from genred.messages import FeedEvent, FeedHealth, FeedScores, Message, NodeInfo, SourceStatus
-from genred.publishers.client import make_client, refused, unreachable
+from genred.publishers.client import make_client, refused
 from genred.publishers.discovery import FORMS, describe
 from genred.publishers.lanes import Lanes, Parcel
 from genred.publishers.topics import Topics
@@ -419,7 +419,8 @@ class MqttPublisher:
         self._say(logging.INFO, f"{self._address}: connected")
 
     def _on_connect_fail(self, _client: Client, _data: Any) -> None:
-        self._failed(unreachable(self._address, self._client.connect_error))
+        if self._client.failure is not None:
+            self._failed(self._client.failure)
 
     def _on_disconnect(
         self,

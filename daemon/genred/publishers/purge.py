@@ -96,7 +96,7 @@ class _Visit:
         try:
             client.connect(self._address.host, self._address.port, self._settings.keepalive_s)
         except OSError as error:
-            raise unreachable(self._address, client.connect_error or error) from None
+            raise client.failure or unreachable(self._address, error) from None
         client.loop_start()
         try:
             self._wait(lambda: self._connected, CONNECT_TIMEOUT_S)
