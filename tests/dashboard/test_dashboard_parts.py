@@ -239,6 +239,7 @@ def test_the_legend_adds_up_what_the_strip_shows():
     told = "".join(part.text for part in legend(feed(), 120, 300).lines[0])
     assert "■ rock 1:40" in told
     assert "■ silence 0:30" in told
+    assert "■ dead air 0:20" in told
     assert told.rstrip().endswith("last 5 min")
     short = "".join(part.text for part in legend(feed(), 120, 60).lines[0])
     assert "rock" not in short
@@ -283,3 +284,10 @@ def test_a_panel_of_twenty_lines_has_every_section():
         *("identity", "heard", "level", "picture", "strip", "legend", "events"),
     }
     assert RATE > 0
+
+
+@pytest.mark.parametrize("width", range(20, 130))
+def test_the_legend_leaves_out_what_does_not_fit_whole(width):
+    told = "".join(part.text for part in legend(feed(), width, 300).lines[0])
+    assert "…" not in told
+    assert told.count("■") == told.count(":")

@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from genred.dashboard.cells import Block, Ink, line, padded
-from genred.dashboard.colours import ALARM, BAD, FAINT, GOOD, MUTED, WARN, label_style
+from genred.dashboard.colours import ALARM, BAD, GOOD, MUTED, WARN, label_style
 from genred.dashboard.lettering import HEIGHT, lettering
 from genred.dashboard.words import clock_time, length
 from genred.labels import SILENCE, UNKNOWN
@@ -93,7 +93,7 @@ def _truth(feed: FeedView) -> list[Part]:
         return parts
     if agrees(feed):
         return [*parts, ("  ✓ heard so", GOOD)]
-    return [*parts, ("  ✗ ", WARN), (f"heard {clean(feed.state.label)}", FAINT)]
+    return [*parts, (f"  ✗ heard {clean(feed.state.label)}", WARN)]
 
 
 def agrees(feed: FeedView) -> bool:

@@ -20,10 +20,13 @@ SYNTHETIC = " synthetic station "
 
 def identity(feed: FeedView, width: int, marker: str = "") -> Block:
     """One line; ``marker`` stands before the name of the feed in focus."""
-    left: list[Part] = [(f"{marker}{clean(feed.id)}", STRONG)]
+    name = f"{marker}{clean(feed.id)}"
+    left: list[Part] = [(name, STRONG)]
     station = clean(feed.state.station or "")
     title = clean(feed.state.title or "")
     source = clean(feed.source)
+    if feed.synthetic and cell_len(f"{name}  {station}  ·  {title} {SYNTHETIC}") > width:
+        station = ""  # the badge says as much
     if station:
         left += [("  ", None), (station, None)]
     if title and title != station:

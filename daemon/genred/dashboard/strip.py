@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 from rich.cells import cell_len
 
 from genred.dashboard.cells import Block, Ink, line
-from genred.dashboard.colours import ALARM, FAINT, MUTED, label_fill, label_style
+from genred.dashboard.colours import ALARM, BAD, FAINT, MUTED, label_fill, label_style
 from genred.dashboard.words import length, minutes
 from genred.labels import SILENCE
 from genred.messages import EventType
@@ -48,12 +48,13 @@ def strip(feed: FeedView, width: int, seconds: float, ink: Ink) -> Block:
 
 
 def legend(feed: FeedView, width: int, seconds: float) -> Block:
-    """One line: each label of the strip with the time it had there, the longest first."""
+    """One line: each label of the strip with the time it had there, the longest first.
+
+    Dead air stands for itself and is part of the silence too.
+    """
     since = feed.now - seconds
     totals: dict[str, float] = {}
     for label, start, end in stretches(feed):
-        if label == DEAD_AIR:
-            continue  # silence, and counted as such
         overlap = (feed.now if end is None else end) - max(start, since)
         if overlap > 0:
             totals[label] = totals.get(label, 0.0) + overlap
@@ -61,13 +62,14 @@ def legend(feed: FeedView, width: int, seconds: float) -> Block:
     room = width - cell_len(right[0][0]) - 2
     left: list[Part] = []
     for label, total in sorted(totals.items(), key=lambda one: (-one[1], one[0])):
-        words = [
-            ("■ ", label_style(label)),
+        words: list[Part] = [
+            ("   " if left else "", None),
+            ("■ ", BAD if label == DEAD_AIR else label_style(label)),
             (f"{clean(label)} ", None),
-            (f"{length(total)}   ", MUTED),
+            (length(total), MUTED),
         ]
         room -= sum(cell_len(text) for text, _ in words)
-        if room < -2:  # the spaces at the end may be cut
+        if room < 0:
             break
         left += words
     return Block(width, [line(width, left, right)])
