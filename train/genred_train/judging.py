@@ -67,10 +67,19 @@ def rates(matrix: NDArray[Any]) -> tuple[Floats, Floats, Floats]:
     return precision, recall, 2 * hits / np.maximum(said + there, 1)
 
 
+def macro(values: NDArray[Any], matrix: NDArray[Any]) -> Floats:
+    """Mean of ``values`` ``[..., labels]`` over the labels that are there in ``matrix``.
+
+    Data that is judged may lack labels of the model; they have no recall to speak of.
+    """
+    there = matrix.sum(axis=-1) > 0
+    return np.asarray((values * there).sum(axis=-1) / np.maximum(there.sum(axis=-1), 1))
+
+
 def macro_f1(scored: Scored) -> float:
-    """Mean F1 over labels."""
+    """Mean F1 over the labels that are there."""
     matrix = confusion(scored.truth, scored.guesses, scored.probabilities.shape[1])
-    return float(rates(matrix)[2].mean())
+    return float(macro(rates(matrix)[2], matrix))
 
 
 def calibration_error(scored: Scored, bins: int = ECE_BINS) -> float:
@@ -79,11 +88,27 @@ def calibration_error(scored: Scored, bins: int = ECE_BINS) -> float:
     The mean of the distance between confidence and accuracy in each bin, weighted by how many
     items fall into it (Naeini et al., 2015).
     """
+    found = reliability(scored, bins)
+    items = np.array(found["items"])
+    gap = np.array(found["confidence"]) - np.array(found["accuracy"])
+    return float((np.abs(gap) * items).sum() / items.sum())
+
+
+def reliability(scored: Scored, bins: int = ECE_BINS) -> dict[str, list[float]]:
+    """Mean confidence, accuracy and number of items in equal bins of the top confidence.
+
+    What a reliability diagram shows (DeGroot and Fienberg, 1983); an empty bin has 0 in all.
+    """
     confidence = scored.probabilities.max(axis=1)
-    right = scored.guesses == scored.truth
+    right = (scored.guesses == scored.truth).astype(np.float64)
     which = np.minimum((confidence * bins).astype(int), bins - 1)
-    gap = np.bincount(which, weights=confidence - right, minlength=bins)
-    return float(np.abs(gap).sum() / confidence.size)
+    items = np.bincount(which, minlength=bins)
+
+    def mean(values: Floats) -> list[float]:
+        sums = np.bincount(which, weights=values, minlength=bins)
+        return list((sums / np.maximum(items, 1)).tolist())
+
+    return {"confidence": mean(confidence), "accuracy": mean(right), "items": items.tolist()}
 
 
 def judge(scored: Scored, kinds: list[str], seed: int) -> dict[str, Any]:
@@ -91,6 +116,7 @@ def judge(scored: Scored, kinds: list[str], seed: int) -> dict[str, Any]:
 
     ``kinds`` is each label's kind. Intervals are the middle 95 % of :data:`RESAMPLES` bootstrap
     samples of whole groups: items of a group are not independent, groups are taken to be.
+    Macro figures are means over the labels that are there.
     """
     labels = scored.probabilities.shape[1]
     guesses = scored.guesses
@@ -102,9 +128,9 @@ def judge(scored: Scored, kinds: list[str], seed: int) -> dict[str, Any]:
         "items": int(scored.truth.size),
         "groups": int(np.unique(scored.groups).size),
         "accuracy": float(np.diagonal(matrix).sum() / matrix.sum()),
-        "macro_precision": float(precision.mean()),
-        "macro_recall": float(recall.mean()),
-        "macro_f1": float(f1.mean()),
+        "macro_precision": float(macro(precision, matrix)),
+        "macro_recall": float(macro(recall, matrix)),
+        "macro_f1": float(macro(f1, matrix)),
         "kind_accuracy": float((kind[guesses] == kind[scored.truth]).mean()),
         "log_loss": float(-np.log(np.maximum(likelihood, 1e-12)).mean()),
         "ece": calibration_error(scored),
@@ -119,6 +145,7 @@ def judge(scored: Scored, kinds: list[str], seed: int) -> dict[str, Any]:
             ],
         },
         "confusion": matrix.tolist(),
+        "reliability": reliability(scored),
     }
 
 
@@ -138,10 +165,11 @@ def _intervals(scored: Scored, guesses: Ints, seed: int) -> dict[str, list[float
         np.add.at(times, (np.arange(RESAMPLES)[:, None], drawn), 1)
         totals += np.tensordot(times, matrices[members], axes=1)
     hits = np.diagonal(totals, axis1=1, axis2=2).sum(axis=1)
-    _, recall, f1 = rates(totals)
+    precision, recall, f1 = rates(totals)
     figures = {
         "accuracy": hits / totals.sum(axis=(1, 2)),
-        "macro_recall": recall.mean(axis=1),
-        "macro_f1": f1.mean(axis=1),
+        "macro_precision": macro(precision, totals),
+        "macro_recall": macro(recall, totals),
+        "macro_f1": macro(f1, totals),
     }
     return {name: np.percentile(values, INTERVAL).tolist() for name, values in figures.items()}
