@@ -192,6 +192,19 @@ class Card(_Table):
     """Text of the card's sections; Markdown."""
 
 
+class Published(_Table):
+    """``[[published]]``: a figure that was published for such a system, to stand beside ours."""
+
+    figure: str
+    """What was measured, as "test accuracy"."""
+
+    value: str
+    """As it was published: "76 %"."""
+
+    data: str
+    """On what it was measured; hardly ever the data at hand."""
+
+
 class Recipe(_Table):
     """One whole recipe."""
 
@@ -206,6 +219,7 @@ class Recipe(_Table):
     augment: Augment = Augment()
     training: Training = Training()
     card: Card = Card()
+    published: tuple[Published, ...] = ()
 
     @model_validator(mode="after")
     def _fits(self) -> Self:

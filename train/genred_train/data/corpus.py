@@ -108,14 +108,17 @@ class Corpus:
         return cached
 
 
-def load(recipe: Recipe, folder: Path, cache_folder: Path, console: Console) -> Corpus:
+def load(
+    recipe: Recipe, folder: Path, cache_folder: Path, console: Console, *, training: bool = True
+) -> Corpus:
     """Read, decode, split and check the data of ``recipe`` in ``folder``.
 
-    Raises :class:`InputError` if the folder has no audio, a label has too few usable clips, or
-    a label is missing from a split.
+    For judging alone (``training`` false) labels may be few or missing, and nothing is
+    synthesised; the fingerprint is the same. Raises :class:`InputError` if the folder has no
+    audio, a label has too few usable clips, or a label is missing from a split.
     """
     clips = _chosen(catalogue.read(folder), recipe, console)
-    labels = _labels(clips, recipe)
+    labels = _labels(clips, recipe, all_there=training)
     names = [label.name for label in labels]
     clips = [clip for clip in clips if clip.label in names]
 
@@ -137,13 +140,15 @@ def load(recipe: Recipe, folder: Path, cache_folder: Path, console: Console) -> 
     unusable += [Unusable(path, f"nothing in it above {QUIET_DBFS:g} dBFS") for path in silent]
     clips = [clip for clip in clips if clip.path not in silent]
     console.unusable(unusable, folder)
-    _enough(clips, names, recipe, len(unusable))
+    if training:
+        _enough(clips, names, recipe, len(unusable))
 
     entries = _entries(clips, found, names, recipe)
-    _every_label_everywhere(entries, names, recipe)
+    if training:
+        _every_label_everywhere(entries, names, recipe)
     audible = [blocks[entry.clip.path] for entry in entries]
     fingerprint = _fingerprint(entries, names)
-    if recipe.data.synthetic.seeds:
+    if training and recipe.data.synthetic.seeds:
         made = _synthetic_entries(names, recipe, cache)
         samples = cache.samples()
         audible += [_levels(samples, entry.stored, settings.sample_rate) for entry in made]
@@ -175,11 +180,11 @@ def _chosen(clips: list[Clip], recipe: Recipe, console: Console) -> list[Clip]:
     return kept
 
 
-def _labels(clips: Sequence[Clip], recipe: Recipe) -> tuple[LabelInfo, ...]:
+def _labels(clips: Sequence[Clip], recipe: Recipe, *, all_there: bool) -> tuple[LabelInfo, ...]:
     there = sorted({clip.label for clip in clips})
     labels = recipe.data.labels or tuple(LabelInfo(name=n, kind=kind_of(n)) for n in there)
     missing = [label.name for label in labels if label.name not in there]
-    if missing:
+    if missing and all_there:
         raise InputError(
             f"the data has no clips of {', '.join(missing)}",
             "add some, or train on the labels there are with --labels data",
