@@ -147,7 +147,7 @@ class Decoder:
 def refuse(name: str, error: FFmpegError, *, remote: bool) -> NoReturn:
     """Say in one line why FFmpeg could not open or read ``name``."""
     kind = UnavailableError if remote else InputError
-    if isinstance(error, InvalidDataError):
+    if isinstance(error, (InvalidDataError, EOFError)):
         raise InputError(f"{name}: this is not audio that can be decoded") from None
     if isinstance(error, (av.error.ExitError, TimeoutError)):
         raise UnavailableError(f"{name}: no answer in time") from None

@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 import av
-from av.error import FFmpegError
+from av.error import ExitError, FFmpegError
 
 from genred.errors import InputError
 from genred.resample import Channel, Resampler
@@ -38,10 +38,15 @@ EXTENSIONS = frozenset(
     )
 )
 """What counts as audio when a folder is searched; a file named outright may be called anything."""
-FILE_TIMEOUT_S = 30.0
+READ_TIMEOUT_S = 30.0
 """Longest wait for one read: a network drive that is away must not hold a feed for ever."""
+OPEN_TIMEOUT_S = 10.0
+"""Longest search for the beginning of audio: FFmpeg would look through all of a damaged 10 GB."""
 PROBE_BYTES = 1_000_000
-"""How far FFmpeg looks for a format it knows: a 10 GB file of zeros is refused after this much."""
+"""How far FFmpeg looks for a format it knows."""
+ZERO_BYTES = 65_536
+"""A file that begins with so many zeros (a sparse file, a download that never came) holds no format
+there is."""
 
 
 def audio_files(folder: Path) -> list[Path]:
@@ -83,6 +88,7 @@ def open_file(path: Path) -> Decoder:
         )
     if status.st_size == 0:
         raise InputError(f"{path}: the file is empty")
+    _refuse_zeros(path)
     try:
         # "file:" keeps a colon in a name from being read as a protocol, and the allow-list keeps
         # a playlist that poses as audio from reaching the network.
@@ -90,8 +96,10 @@ def open_file(path: Path) -> Decoder:
             f"file:{path}",
             container_options={"protocol_whitelist": "file", "probesize": str(PROBE_BYTES)},
             metadata_errors="replace",
-            timeout=FILE_TIMEOUT_S,
+            timeout=(OPEN_TIMEOUT_S, READ_TIMEOUT_S),
         )
+    except ExitError:
+        raise InputError(f"{path}: no audio found in {OPEN_TIMEOUT_S:.0f} s of looking") from None
     except FFmpegError as error:
         refuse(str(path), error, remote=False)
     except UnicodeEncodeError:
@@ -103,6 +111,18 @@ def open_file(path: Path) -> Decoder:
     except BaseException:
         container.close()
         raise
+
+
+def _refuse_zeros(path: Path) -> None:
+    try:
+        with path.open("rb") as file:
+            start = file.read(ZERO_BYTES)
+    except OSError as error:
+        raise InputError(f"{path}: {error.strerror}") from None
+    if not any(start):
+        raise InputError(
+            f"{path}: this is not audio, it begins with {len(start)} zeros", "copy the file anew"
+        )
 
 
 def decode(path: Path | str, rate: int, channel: Channel = "mix") -> Iterator[NDArray[np.float32]]:
