@@ -16,15 +16,18 @@ from genred.publishers.client import CONNECT_TIMEOUT_S, make_client, refused, un
 from genred.publishers.topics import Topics
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Mapping
+    from collections.abc import Iterator, Mapping, Sequence
 
-    from paho.mqtt.client import Client, MQTTMessage
+    from paho.mqtt.client import Client, MQTTMessage, MQTTMessageInfo
     from paho.mqtt.reasoncodes import ReasonCode
 
     from genred.settings.mqtt import MqttSettings
 
 ANSWER_S: Final = 10.0
 """For one answer of the broker; a slow line with thousands of retained topics may need it."""
+
+ECHO_S: Final = 3.0
+"""For a message to come back after the broker has acknowledged it."""
 
 QUIET_S: Final = 0.3
 """MQTT does not say where retained messages end. The echo of a message of our own comes after
@@ -119,13 +122,12 @@ class _Visit:
         self._client.subscribe([(each, 1) for each in self._filters])
         self._wait(lambda: self._granted is not None)
         if self._granted is not None and self._granted[0].is_failure:
-            raise AccessError(
-                f"{self._address}: not allowed to read {self._own}",
-                "allow it to this user in the broker's access list",
-            )
-        self._client.publish(self._echo, self._token, qos=1)
-        self._wait(lambda: self._echoed)
+            raise self._forbidden()
+        self._acknowledged([self._client.publish(self._echo, self._token, qos=1)])
         with self._news:
+            # Many brokers grant a subscription and then deliver nothing of what is forbidden.
+            if not self._news.wait_for(lambda: self._echoed, ECHO_S):
+                raise self._forbidden()
             while (rest := self._last + QUIET_S - time.monotonic()) > 0:
                 self._news.wait(rest)
             found = dict(self._found)
@@ -134,7 +136,11 @@ class _Visit:
 
     def empty(self, topics: Mapping[str, bytes]) -> None:
         """Let the broker forget what it retains there."""
-        sent = [self._client.publish(topic, b"", qos=1, retain=True) for topic in sorted(topics)]
+        self._acknowledged(
+            [self._client.publish(topic, b"", qos=1, retain=True) for topic in sorted(topics)]
+        )
+
+    def _acknowledged(self, sent: Sequence[MQTTMessageInfo]) -> None:
         deadline = time.monotonic() + ANSWER_S
         try:
             for info in sent:
@@ -144,6 +150,12 @@ class _Visit:
             raise UnavailableError(f"{self._address}: connection lost", "try again") from None
         if not done:
             raise UnavailableError(f"{self._address}: no answer within {ANSWER_S:.0f} s")
+
+    def _forbidden(self) -> AccessError:
+        return AccessError(
+            f"{self._address}: not allowed to read {self._own}",
+            "allow it to this user in the broker's access list",
+        )
 
     def _wait(self, come: Any, seconds: float = ANSWER_S) -> None:
         with self._news:
