@@ -27,6 +27,7 @@ from genred_train import card, judging, networks, plots, scoring
 from genred_train.calibration import fit_temperature
 from genred_train.data import corpus as corpora
 from genred_train.data.catalogue import SPLITS
+from genred_train.data.heard import Heard
 from genred_train.export import macs, model_file
 from genred_train.export.step import Step
 from genred_train.front_end import frames_in
@@ -66,7 +67,7 @@ def train(recipe: Recipe, options: Options, console: Console) -> dict[str, Any]:
     :class:`~genred.errors.GenredError` with one clear line for anything that people can mend.
     """
     device = choose_device(options.device)
-    _settle(recipe.training.seed, options.threads)
+    settle(recipe.training.seed, options.threads)
     began = time.monotonic()
     corpus = corpora.load(recipe, options.data, options.cache, console)
     _announce(corpus, console)
@@ -79,16 +80,11 @@ def train(recipe: Recipe, options: Options, console: Console) -> dict[str, Any]:
             f"cannot make {folder}: {error.strerror}", "choose another --out"
         ) from None
 
-    network = build_network(recipe, len(corpus.labels))
-    trainer = Trainer(recipe, corpus, network, device)
-    began = time.monotonic()
-    best = trainer.fit(folder, lambda epoch: _tell(epoch, recipe, console))
-    trained = time.monotonic() - began
-    _write_history(trainer.history, folder / "history.csv")
-
-    answers = scoring.logits(best, trainer.transform, corpus, trainer.validation, device)
-    temperature = fit_temperature(answers, trainer.validation.labels)
-    metadata, differences = export(recipe, corpus, best, temperature, folder / "model.onnx")
+    fitted = fit(recipe, corpus, folder, device, console)
+    trainer, temperature = fitted.trainer, fitted.temperature
+    metadata, differences = export(
+        recipe, corpus, fitted.network, temperature, folder / "model.onnx"
+    )
     metrics: dict[str, Any] = {
         "name": recipe.name,
         "created": metadata.training.created,
@@ -102,14 +98,14 @@ def train(recipe: Recipe, options: Options, console: Console) -> dict[str, Any]:
             "best_epoch": trainer.best_epoch.epoch if trainer.best_epoch else 0,
             "crops_per_epoch": trainer.batches * recipe.training.batch_size,
             "preparation_seconds": round(prepared, 1),
-            "seconds": round(trained, 1),
+            "seconds": round(fitted.seconds, 1),
         },
         "calibration": {"temperature": temperature},
         "export_difference": differences,
     }
     # The test split is read here, once, when nothing is left to choose.
     for split in ("val", "test"):
-        metrics[split] = _judge(trainer, best, corpus.of(split), temperature)
+        metrics[split] = _judge(trainer, fitted.network, corpus.of(split), temperature)
     _write(folder / "metrics.json", json.dumps(metrics, indent=1) + "\n")
     _write(folder / "MODEL_CARD.md", card.write(metrics, recipe))
     test = metrics["test"]
@@ -124,12 +120,51 @@ def train(recipe: Recipe, options: Options, console: Console) -> dict[str, Any]:
     return metrics
 
 
+@dataclass(frozen=True, slots=True)
+class Fitted:
+    """A network with the weights of its best epoch, and its temperature."""
+
+    network: Network
+    temperature: float
+    trainer: Trainer
+    seconds: float
+
+
+def fit(
+    recipe: Recipe, corpus: Corpus, folder: Path, device: torch.device, console: Console
+) -> Fitted:
+    """Train on a corpus's training split and calibrate on its validation split.
+
+    Writes ``best.pt``, ``last.pt`` and ``history.csv`` into ``folder``.
+    """
+    network = build_network(recipe, len(corpus.labels))
+    trainer = Trainer(recipe, corpus, network, device)
+    began = time.monotonic()
+    best = trainer.fit(folder, lambda epoch: _tell(epoch, recipe, console))
+    seconds = time.monotonic() - began
+    _write_history(trainer.history, folder / "history.csv")
+    answers = scoring.logits(best, trainer.transform, corpus, trainer.validation, device)
+    temperature = fit_temperature(answers, trainer.validation.labels)
+    return Fitted(best, temperature, trainer, seconds)
+
+
 def choose_device(wanted: str) -> torch.device:
     """``cpu``, ``cuda`` or ``auto``. Raises :class:`UnavailableError` if it is not there."""
     there = torch.cuda.is_available()
     if wanted == "cuda" and not there:
         raise UnavailableError("there is no CUDA device", "use --device cpu or --device auto")
     return torch.device("cuda" if there and wanted != "cpu" else "cpu")
+
+
+def settle(seed: int, threads: int | None) -> None:
+    """Seed all generators, ask for deterministic arithmetic, set the number of CPU threads."""
+    # cuBLAS is only deterministic with a workspace of its own; it must be set before its start.
+    os.environ.setdefault("CUBLAS_WORKSPACE_CONFIG", ":4096:8")
+    torch.use_deterministic_algorithms(mode=True, warn_only=True)
+    torch.backends.cudnn.benchmark = False
+    torch.set_num_threads(threads or len(os.sched_getaffinity(0)))
+    random.seed(seed)
+    torch.manual_seed(seed)
 
 
 def build_network(recipe: Recipe, labels: int) -> Network:
@@ -176,6 +211,7 @@ def export(
             created=datetime.now(UTC).isoformat(timespec="seconds"),
             versions={name: version(name) for name in _PACKAGES},
             notes=recipe.card.notes,
+            heard=Heard.of(corpus).pack(),
         ),
         license=recipe.card.license,
     )
@@ -255,16 +291,6 @@ def _judge(
         "window": judging.judge(scored, kinds, seed),
         "track": judging.judge(tracks, kinds, seed),
     }
-
-
-def _settle(seed: int, threads: int | None) -> None:
-    # cuBLAS is only deterministic with a workspace of its own; it must be set before its start.
-    os.environ.setdefault("CUBLAS_WORKSPACE_CONFIG", ":4096:8")
-    torch.use_deterministic_algorithms(mode=True, warn_only=True)
-    torch.backends.cudnn.benchmark = False
-    torch.set_num_threads(threads or len(os.sched_getaffinity(0)))
-    random.seed(seed)
-    torch.manual_seed(seed)
 
 
 def _announce(corpus: Corpus, console: Console) -> None:

@@ -89,6 +89,8 @@ class Training(_Part):
     created: str
     versions: dict[str, str] = Field(default_factory=dict)
     notes: str = ""
+    heard: str = ""
+    """Short hashes of the recordings and groups trained on, for the lab's judging."""
 
 
 class ModelMetadata(_Part):
