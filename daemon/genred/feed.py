@@ -79,6 +79,10 @@ class Feed:
         self._judge = judge
         self._labels = metadata.label_names
         self._n_mels = metadata.front_end.n_mels
+        # Displays know one scale, the natural logarithm.
+        self._to_natural = np.float32(
+            np.log(10) / 10 if metadata.front_end.log == "decibel" else 1.0
+        )
         self._frame_rate = metadata.sample_rate / metadata.front_end.hop_length
         self._display = display
         hop_s = metadata.hop / metadata.sample_rate
@@ -102,7 +106,7 @@ class Feed:
             self._decisions += 1
         self._peaks.append(decision.peak_dbfs)
         if self._logmel.maxlen:
-            self._logmel.append(decision.logmel.T)
+            self._logmel.append(decision.logmel.T * self._to_natural)
 
     def forget(self) -> None:
         """Nothing that was heard is on any more: the audio is away."""

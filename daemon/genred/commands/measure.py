@@ -64,7 +64,9 @@ def add_parser(subparsers: argparse._SubParsersAction[argparse.ArgumentParser]) 
     parser.add_argument(
         "--seconds", type=float, default=20.0, help="length of each of the two runs (20)"
     )
-    parser.add_argument("--format", choices=["table", "markdown", "json"], default="table")
+    parser.add_argument(
+        "--format", choices=["table", "markdown", "json"], default="table", help="how to print them"
+    )
     add_config_options(parser)
     parser.set_defaults(run=run)
 
@@ -163,11 +165,12 @@ def _decisions(port: int, seconds: float, model: Path) -> tuple[float, list[floa
 
 def _subscribe(port: int, arrivals: queue.Queue[tuple[float, float, dict[str, Any]]]) -> Any:
     import paho.mqtt.client as paho
+    from paho.mqtt.enums import CallbackAPIVersion
 
     def on_message(_client: Any, _data: Any, message: paho.MQTTMessage) -> None:
         arrivals.put((time.monotonic(), time.time(), json.loads(message.payload)))
 
-    client = paho.Client(paho.CallbackAPIVersion.VERSION2)
+    client = paho.Client(CallbackAPIVersion.VERSION2)
     client.on_message = on_message
     client.connect("127.0.0.1", port)
     client.subscribe(f"genred/+/{FEED}/scores")

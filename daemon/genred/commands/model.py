@@ -49,8 +49,8 @@ def run(args: argparse.Namespace) -> int:
         "costs": f"{metadata.macs_per_second / 1e6:.1f} million multiply-adds a second of audio",
         **{kind: " ".join(names) for kind, names in kinds.items()},
         "temperature": f"{metadata.calibration.temperature:.3f}",
-        "trained": f"{metadata.training.created}, recipe {metadata.training.recipe}, "
-        f"seed {metadata.training.seed}, data {metadata.training.data_fingerprint}",
+        "trained": f"{metadata.training.created}, seed {metadata.training.seed}, on data "
+        f"{metadata.training.data_fingerprint[:12]}; the whole recipe: --json",
         "licence": metadata.license,
     }
     width = max(map(len, rows))

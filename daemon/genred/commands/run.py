@@ -33,7 +33,7 @@ POLL_S: Final = 0.2
 STOP_S: Final = 5.0
 """A stop that takes longer than this is a fault, and is said to be one."""
 
-DASHBOARD_LOGMEL_S: Final = 12.0
+DASHBOARD_LOGMEL_S: Final = 26.0
 """Seconds of log-mel that the widest dashboard shows."""
 
 
@@ -195,7 +195,7 @@ def open_feeds(
     """
     from genred.clock import SystemClock
     from genred.feed import FeedSetup
-    from genred.sources import open_source
+    from genred.sources.opening import open_source
 
     clock = SystemClock()
     return [
@@ -217,8 +217,7 @@ def _publishers(
         port = broker.start()
         stack.callback(broker.stop)
         mqtt_settings = mqtt_settings.model_copy(update={"url": f"mqtt://127.0.0.1:{port}"})
-        if not dashboard:
-            sys.stderr.write(f"watch what is published: {watch_line(port)}\n")
+        sys.stderr.write(f"watch what is published: {watch_line(port)}\n")
     if mqtt_settings.url is not None:
         from genred.publishers.mqtt import MqttPublisher
 
