@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import csv
 import shutil
-from pathlib import Path
+from typing import TYPE_CHECKING
 
 import numpy as np
 import pytest
@@ -12,8 +12,11 @@ from train_data import ENCODERS, encode, sound, write_wav
 
 from genred.errors import InputError, OutputError
 from genred_train.data import catalogue
-from genred_train.data.cache import Cache
+from genred_train.data.cache import WORTH_PROCESSES, Cache
 from genred_train.data.decoding import Settings, UnusableError, decode, digest
+
+if TYPE_CHECKING:
+    from pathlib import Path
 
 SETTINGS = Settings(sample_rate=16_000, max_seconds=60.0)
 
@@ -97,7 +100,7 @@ def test_no_folder_and_no_audio(tmp_path):
 @pytest.mark.parametrize("suffix", sorted(ENCODERS))
 def test_every_common_format_is_decoded(tmp_path, suffix):
     """A stereo file at another rate becomes the same mono tone at 16 kHz."""
-    seconds, rate = 2.0, 48_000 if suffix == ".opus" else 44_100
+    seconds, rate = 2.0, 48_000 if suffix in {".ogg", ".opus"} else 44_100
     time = np.arange(round(seconds * rate)) / rate
     path = encode(tmp_path / f"a{suffix}", np.float32(0.5) * np.sin(6000 * time), rate, channels=2)
     samples = decode(path, SETTINGS)
@@ -168,6 +171,22 @@ def test_the_cache_decodes_once(folder, tmp_path, monkeypatch):
     again, _, told = fetch(Cache(tmp_path / "cache", SETTINGS), [*paths, copy])
     assert again[copy] == found[paths[0]]
     assert told == [(5, 5)]
+
+
+def test_many_files_are_decoded_in_parallel(folder, tmp_path):
+    """Worker processes give the same samples, tell bad files and count up to the end."""
+    paths = sorted(folder.rglob("*.wav"))
+    for number in range(WORTH_PROCESSES):
+        name = folder / "low" / f"more.{number}.wav"
+        paths.append(write_wav(name, sound("low", 0.5, seed=50 + number)))
+    paths[3].write_bytes(b"no wave" * 50)
+    cache = Cache(tmp_path / "cache", SETTINGS)
+    found, unusable, told = fetch(cache, paths)
+    assert [item.path for item in unusable] == [paths[3]]
+    assert [done for done, _ in told] == list(range(len(paths) + 1))
+    for path, stored in found.items():
+        kept = cache.samples()[stored.start : stored.start + stored.length]
+        np.testing.assert_array_equal(kept, decode(path, SETTINGS))
 
 
 def test_other_settings_have_a_cache_of_their_own(folder, tmp_path):

@@ -3,14 +3,18 @@
 from __future__ import annotations
 
 import wave
-from pathlib import Path
+from typing import TYPE_CHECKING
 
 import av
 import numpy as np
 import pytest
-from numpy.typing import NDArray
 
 from genred_train.recipe import Recipe
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+    from numpy.typing import NDArray
 
 RATE = 16_000
 
@@ -44,21 +48,22 @@ ENCODERS = {
     ".flac": "flac",
     ".m4a": "aac",
     ".mp3": "libmp3lame",
-    ".ogg": "libvorbis",
+    ".ogg": "libopus",
     ".opus": "libopus",
     ".wav": "pcm_s16le",
 }
+OPUS_RATE = 48_000
 
 
 def encode(path: Path, audio: NDArray[np.float32], rate: int = 44_100, channels: int = 1) -> Path:
     """Write ``[samples]`` in the format of the file's suffix, through FFmpeg."""
     path.parent.mkdir(parents=True, exist_ok=True)
-    rate = 48_000 if path.suffix == ".opus" else rate
+    rate = OPUS_RATE if ENCODERS[path.suffix] == "libopus" else rate
     layout = "mono" if channels == 1 else "stereo"
     with av.open(str(path), "w") as container:
         stream = container.add_stream(ENCODERS[path.suffix], rate=rate, layout=layout)
         resampler = av.AudioResampler(format=stream.format.name, layout=layout, rate=rate)
-        planes = np.repeat(audio[None], channels, axis=0)
+        planes = np.repeat(audio[None].astype(np.float32), channels, axis=0)
         frame = av.AudioFrame.from_ndarray(planes, format="fltp", layout=layout)
         frame.sample_rate = rate
         size = stream.codec_context.frame_size or None

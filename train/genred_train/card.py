@@ -59,7 +59,7 @@ def _facts(metrics: dict[str, Any]) -> str:
                 "Multiply-adds a second of audio",
                 (
                     f"{model['macs_per_second'] / 1e6:.2f} million, "
-                    f"{model['front_end_macs_per_step'] * second / 1e6:.2f} of them in the front end"
+                    f"{model['front_end_macs_per_step'] * second / 1e6:.2f} of it in the front end"
                 ),
             ),
         ],

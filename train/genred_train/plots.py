@@ -22,7 +22,11 @@ def confusion_matrix(
     """Draw confusion matrices side by side, each row as shares of what was really there."""
     side = 1.6 + 0.42 * len(labels)
     figure, axes = plt.subplots(
-        1, len(panels), figsize=(side * len(panels), side), squeeze=False, layout="constrained"
+        1,
+        len(panels),
+        figsize=(side * len(panels), side + 0.4),
+        squeeze=False,
+        layout="constrained",
     )
     for axis, (title, counts) in zip(axes[0], panels, strict=True):
         matrix = np.asarray(counts, dtype=float)

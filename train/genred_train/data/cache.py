@@ -32,6 +32,9 @@ if TYPE_CHECKING:
 # Raise it when the same settings come to mean other samples.
 LAYOUT = 1
 
+# Fewer files are decoded before the processes for them would have started.
+WORTH_PROCESSES = 24
+
 
 @dataclass(frozen=True, slots=True)
 class Stored:
@@ -168,7 +171,7 @@ class Cache:
         jobs = [(digest, paths[0], self.settings) for digest, paths in missing.items()]
         workers = min(len(jobs), len(os.sched_getaffinity(0)))
         done = total - len(missing)
-        if workers == 1:
+        if workers == 1 or len(jobs) < WORTH_PROCESSES:
             answers: Iterator[tuple[str, NDArray[np.int16] | str]] = map(_job, jobs)
             for count, answer in enumerate(answers, start=done + 1):
                 yield answer

@@ -50,9 +50,14 @@ def draw(
 
 
 def _targets(count: int, shares: Mapping[SplitName, float]) -> dict[SplitName, int]:
-    """How many of ``count`` groups go where: rounded, but at least one to train, test, val."""
-    val = max(1 if count >= 3 else 0, round(shares["val"] * count))
-    test = max(1 if count >= 2 else 0, round(shares["test"] * count))
+    """How many of ``count`` groups go where: in their shares, but one at least to each split.
+
+    With two groups validation has none, with one only training has.
+    """
+    test = max(1, round(shares["test"] * count)) if count >= 2 else 0
+    val = max(1, round(shares["val"] * count)) if count >= 3 else 0
+    while test + val >= count > 0:  # large shares of few groups; training must keep one
+        test, val = (test - 1, val) if test > val else (test, val - 1)
     return {"train": count - val - test, "val": val, "test": test}
 
 

@@ -1,0 +1,117 @@
+"""Figures of merit against figures worked out by hand, and calibration that finds its truth."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from genred_train import judging
+from genred_train.calibration import fit_temperature, negative_log_likelihood
+from genred_train.judging import Scored
+
+# Six windows of three labels: what they are, what was said, whose they are.
+TRUTH = np.array([0, 0, 0, 1, 1, 2])
+SAID = np.array([0, 0, 1, 1, 0, 2])
+GROUPS = np.array([0, 0, 1, 2, 3, 4])
+
+
+def certain(said: np.ndarray, labels: int, confidence: float = 0.8) -> np.ndarray:
+    rest = (1 - confidence) / (labels - 1)
+    return np.where(np.arange(labels) == said[:, None], confidence, rest)
+
+
+SCORED = Scored(certain(SAID, 3), TRUTH, GROUPS)
+
+
+def test_figures_are_those_worked_out_by_hand():
+    """Accuracy 4/6; precision 2/3, 1/2, 1; recall the same; F1 2/3, 1/2, 1."""
+    figures = judging.judge(SCORED, ["music", "music", "noise"], seed=0)
+    assert figures["confusion"] == [[2, 1, 0], [1, 1, 0], [0, 0, 1]]
+    assert figures["accuracy"] == pytest.approx(4 / 6)
+    assert figures["by_label"]["precision"] == pytest.approx([2 / 3, 1 / 2, 1])
+    assert figures["by_label"]["recall"] == pytest.approx([2 / 3, 1 / 2, 1])
+    assert figures["macro_f1"] == pytest.approx((2 / 3 + 1 / 2 + 1) / 3)
+    assert figures["by_label"]["items"] == [3, 2, 1]
+    assert figures["by_label"]["groups"] == [2, 2, 1]
+    assert figures["kind_accuracy"] == 1.0
+    assert figures["ece"] == pytest.approx(0.8 - 4 / 6)
+    expected = -(4 * np.log(0.8) + 2 * np.log(0.1)) / 6
+    assert figures["log_loss"] == pytest.approx(expected)
+
+
+def test_a_label_that_is_never_there_counts_nothing():
+    """Precision, recall and F1 of a label without items and guesses are 0, not an error."""
+    precision, recall, f1 = judging.rates(np.array([[3, 0], [0, 0]]))
+    assert precision.tolist() == recall.tolist() == f1.tolist() == [1.0, 0.0]
+
+
+def test_tracks_average_their_windows():
+    """Two sure windows outvote one; truth and group are the track's."""
+    probabilities = np.array([[0.9, 0.1], [0.2, 0.8], [0.3, 0.7], [0.6, 0.4]])
+    windows = Scored(probabilities, np.array([1, 1, 1, 0]), np.array([5, 5, 5, 6]))
+    tracks = judging.by_track(windows, np.array([8, 8, 8, 2]))
+    np.testing.assert_allclose(tracks.probabilities, [[0.6, 0.4], [1.4 / 3, 1.6 / 3]])
+    assert tracks.truth.tolist() == [0, 1]
+    assert tracks.groups.tolist() == [6, 5]
+
+
+def test_intervals_hold_the_figure_and_narrow_with_groups():
+    """The interval is around the figure; many groups make it narrow, one leaves no width."""
+
+    def width(groups: int) -> float:
+        random = np.random.default_rng(1)
+        truth = np.repeat([0, 1], groups * 5)
+        said = np.where(random.random(truth.size) < 0.8, truth, 1 - truth)
+        owners = np.repeat(np.arange(2 * groups), 5)
+        figures = judging.judge(Scored(certain(said, 2), truth, owners), ["music"] * 2, seed=0)
+        low, high = figures["intervals"]["accuracy"]
+        assert low <= figures["accuracy"] <= high
+        return high - low
+
+    assert width(1) == pytest.approx(0.0)
+    assert width(100) < width(10) / 2
+    assert width(10) > 0.05
+
+
+def test_intervals_come_from_groups_and_not_from_windows():
+    """A hundred copies of each window tell no more than one does."""
+    few = judging.judge(SCORED, ["music"] * 3, seed=0)
+    many = judging.judge(
+        Scored(certain(np.repeat(SAID, 100), 3), np.repeat(TRUTH, 100), np.repeat(GROUPS, 100)),
+        ["music"] * 3,
+        seed=0,
+    )
+    assert few["intervals"] == many["intervals"]
+
+
+@given(st.floats(0.3, 4.0))
+def test_calibration_finds_the_temperature(truth):
+    """Labels drawn from softmax(logits / T) give T back, to the error of the draw."""
+    random = np.random.default_rng(3)
+    logits = random.normal(size=(4000, 4)) * 3
+    odds = judging.softmax(logits, truth)
+    labels = (odds.cumsum(axis=1) < random.random((4000, 1))).sum(axis=1).clip(max=3)
+    assert fit_temperature(logits, labels) == pytest.approx(truth, rel=0.15)
+
+
+def test_the_fitted_temperature_is_the_best():
+    """No temperature near it has a lower loss."""
+    random = np.random.default_rng(5)
+    logits = random.normal(size=(300, 3)) * 4
+    labels = np.where(random.random(300) < 0.6, logits.argmax(axis=1), 0)
+    found = fit_temperature(logits, labels)
+    best = negative_log_likelihood(logits, labels, found)
+    for factor in (0.9, 0.97, 1.03, 1.1):
+        assert negative_log_likelihood(logits, labels, found * factor) > best
+
+
+def test_perfect_confidence_has_no_calibration_error():
+    """A confidence of 0.75 that is right three times of four is honest; of 1.0 it is not."""
+    said, truth = np.zeros(400, int), np.tile([0, 0, 0, 1], 100)
+    groups = np.arange(400)
+    honest = Scored(certain(said, 2, 0.75), truth, groups)
+    boastful = Scored(certain(said, 2, 1.0), truth, groups)
+    assert judging.calibration_error(honest) == pytest.approx(0.0, abs=1e-9)
+    assert judging.calibration_error(boastful) == pytest.approx(0.25)

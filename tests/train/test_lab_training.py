@@ -1,0 +1,242 @@
+"""A whole run on a small data set: what it writes, that it learns, that it repeats itself."""
+
+from __future__ import annotations
+
+import csv
+import io
+import json
+import re
+import subprocess
+import sys
+import tomllib
+from pathlib import Path
+
+import numpy as np
+import onnx
+import pytest
+import rich.console
+import torch
+from train_data import recipe, sound, write_wav
+
+from genred.errors import InternalError
+from genred.model.metadata import METADATA_KEY, ModelMetadata
+from genred_train import __main__ as command
+from genred_train import run
+from genred_train.console import Console
+from genred_train.data import corpus as corpora
+from genred_train.export import model_file
+from genred_train.training import Trainer
+
+TOML = """
+name = "tiny"
+front_end = { n_fft = 512, hop_length = 200, n_mels = 64, f_min = 40, f_max = 7200, floor = 0.01 }
+[data]
+min_clips = 3
+[split]
+val = 0.2
+test = 0.2
+[network]
+name = "compact"
+options = { widths = [8, 8, 16, 16, 16, 16] }
+[training]
+epochs = 2
+crops_per_epoch = 64
+batch_size = 32
+"""
+
+
+def quiet() -> Console:
+    return Console(rich.console.Console(file=io.StringIO()))
+
+
+def fitted(folder: Path, out: Path, **training: object) -> Trainer:
+    made = recipe()
+    made = recipe(training=made.training.model_dump() | training)
+    out.mkdir()
+    corpus = corpora.load(made, folder, out / "cache", quiet())
+    run.settle(made.training.seed, threads=1)
+    trainer = Trainer(made, corpus, run.build_network(made, 3), torch.device("cpu"))
+    trainer.fit(out, lambda epoch: None)
+    return trainer
+
+
+@pytest.fixture(scope="module")
+def finished(tmp_path_factory):
+    """One run, through the same function as the command's."""
+    base = tmp_path_factory.mktemp("run")
+    for label in ("high", "low", "noise"):
+        for number in range(6):
+            name = base / "data" / label / f"{label}.{number:05}.wav"
+            write_wav(name, sound(label, 3.0, seed=number))
+    (base / "data" / "low" / "broken.mp3").write_bytes(b"broken" * 100)
+    made = recipe(card={"license": "CC0", "notes": "A test.", "limits": "Three sounds."})
+    made = made.model_copy(
+        update={"training": made.training.model_copy(update={"crops_per_epoch": 384})}
+    )
+    made = made.override(epochs=6)
+    options = run.Options(
+        data=base / "data", out=base / "out", cache=base / "cache", device="cpu", threads=1
+    )
+    return made, run.train(made, options, quiet()), base
+
+
+def test_a_run_writes_all_it_promises(finished):
+    """Model, metrics, card, picture, history and both checkpoints are there."""
+    _, _, base = finished
+    assert sorted(path.name for path in (base / "out").iterdir()) == [
+        "MODEL_CARD.md",
+        "best.pt",
+        "confusion.png",
+        "history.csv",
+        "last.pt",
+        "metrics.json",
+        "model.onnx",
+    ]
+    with (base / "out" / "history.csv").open() as file:
+        assert [row["epoch"] for row in csv.DictReader(file)] == list("123456")
+    picture = (base / "out" / "confusion.png").read_bytes()
+    assert picture.startswith(b"\x89PNG")
+
+
+def test_it_learns(finished):
+    """Tone, chord and noise are told apart on clips that were not trained on."""
+    _, metrics, _ = finished
+    assert metrics["test"]["track"]["macro_f1"] > 0.6
+    assert metrics["data"]["unusable"][0]["file"] == "broken.mp3"
+
+
+def test_the_model_file_runs_and_knows_itself(finished):
+    """Metadata is whole, and the file hears what the network was taught."""
+    made, metrics, base = finished
+    path = base / "out" / "model.onnx"
+    properties = {p.key: p.value for p in onnx.load(path).metadata_props}
+    metadata = ModelMetadata.from_json(properties[METADATA_KEY])
+    assert metadata.label_names == ("high", "low", "noise")
+    assert metadata.license == "CC0"
+    assert metadata.window == 16_000
+    assert metadata.training.data_fingerprint == metrics["data"]["fingerprint"]
+    assert json.loads(metadata.training.recipe)["name"] == made.name
+    assert metadata.calibration.temperature == metrics["calibration"]["temperature"]
+    audio = np.stack([sound(name, 2.0, seed=77) for name in metadata.label_names])
+    logits, _ = model_file.stream(model_file.session(path), audio, metadata)
+    assert logits[-1].argmax(axis=1).tolist() == [0, 1, 2]
+
+
+def test_metrics_and_card_are_one(finished):
+    """The file is what was returned, and every figure of the card's tables is in it."""
+    _, metrics, base = finished
+    assert json.loads((base / "out" / "metrics.json").read_text()) == metrics
+    card = (base / "out" / "MODEL_CARD.md").read_text()
+    for expected in ("# tiny", "A test.", "Three sounds.", "CC0", metrics["data"]["fingerprint"]):
+        assert expected in card
+    for split in ("val", "test"):
+        for unit in ("window", "track"):
+            assert f"{metrics[split][unit]['macro_f1']:.3f}" in card
+    assert not re.search(r"\bnan\b|None|\{|\}", card)
+
+
+def test_the_same_seed_trains_the_same_network(folder, tmp_path):
+    """Two runs agree in every weight and loss; another seed does not."""
+    one = fitted(folder, tmp_path / "a")
+    other = fitted(folder, tmp_path / "b")
+    different = fitted(folder, tmp_path / "c", seed=4)
+    assert [e.train_loss for e in one.history] == [e.train_loss for e in other.history]
+    for name, value in one.best.items():
+        assert value.equal(other.best[name]), name
+    assert one.history[0].train_loss != different.history[0].train_loss
+
+
+def test_the_best_epoch_is_kept(folder, tmp_path):
+    """The network that is left is that of the best validation, and so is best.pt."""
+    trainer = fitted(folder, tmp_path / "a", epochs=3, average=0.9)
+    best = max(trainer.history, key=lambda epoch: epoch.val_macro_f1)
+    assert trainer.best_epoch == best
+    saved = torch.load(tmp_path / "a" / "best.pt", weights_only=True)
+    assert saved["epoch"]["epoch"] == best.epoch
+    for name, value in trainer.judged.state_dict().items():
+        assert value.equal(saved["network"][name])
+
+
+def test_patience_ends_a_run_early(folder, tmp_path):
+    """Without a better epoch for so long, the loop stops."""
+    trainer = fitted(folder, tmp_path / "a", epochs=9, patience=2, learning_rate=1e-9)
+    assert len(trainer.history) < 9
+    assert trainer.best_epoch is not None
+    assert len(trainer.history) == trainer.best_epoch.epoch + 2
+
+
+def test_a_loss_that_is_no_number_stops_the_run(folder, tmp_path):
+    """A run that has gone astray says so and what to do."""
+    with pytest.raises(InternalError, match="learning_rate"):
+        fitted(folder, tmp_path / "a", optimiser="sgd", learning_rate=1e30)
+
+
+def test_the_command_trains(folder, tmp_path, capsys):
+    """From the command line to a model file, with the figures on standard output."""
+    path = tmp_path / "tiny.toml"
+    path.write_text(TOML)
+    out, cache = tmp_path / "out", tmp_path / "cache"
+    line = [path, "--data", folder, "--out", out, "--cache", cache, "--device", "cpu"]
+    assert command.main([str(word) for word in [*line, "--epochs", 1, "--threads", 1]]) == 0
+    printed = capsys.readouterr()
+    assert "model.onnx" in printed.out
+    assert "test, per track: accuracy" in printed.out
+    assert "epoch   1/1" in printed.err
+    assert tomllib.loads(TOML)["name"] == json.loads((out / "metrics.json").read_text())["name"]
+
+
+@pytest.mark.parametrize(
+    ("words", "code", "line"),
+    [
+        (["--data", "x"], 64, "RECIPE"),
+        (["r.toml", "--data", "x", "--device", "tpu"], 64, "invalid choice"),
+        (["missing.toml", "--data", "x"], 66, "cannot read the recipe"),
+        (["tiny.toml", "--data", "nowhere"], 66, "there is no folder nowhere"),
+        (["tiny.toml", "--data", ".", "--threads", "0"], 64, "--threads"),
+        (["wrong.toml", "--data", "."], 78, "did you mean"),
+        (["odd.toml", "--data", "data"], 78, "there is no network called 'cnn9'"),
+        pytest.param(
+            ["tiny.toml", "--data", "data", "--device", "cuda"],
+            69,
+            "no CUDA device",
+            marks=pytest.mark.skipif(torch.cuda.is_available(), reason="there is a CUDA device"),
+        ),
+    ],
+)
+def test_mistakes_end_with_one_line_and_their_code(
+    folder, tmp_path, monkeypatch, capsys, words, code, line
+):
+    """Whatever is wrong, people get one line with what to do, never a traceback."""
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "cache"))
+    Path("tiny.toml").write_text(TOML)
+    Path("wrong.toml").write_text(TOML + "epochz = 3\n")
+    Path("odd.toml").write_text(TOML.replace('"compact"', '"cnn9"'))
+    assert command.main(words) == code
+    told = [text for text in capsys.readouterr().err.splitlines() if "genred train:" in text]
+    assert len(told) == 1
+    assert line in told[0]
+
+
+def test_without_torch_the_command_says_what_to_install(tmp_path):
+    """On a machine with the daemon alone, training names the extra and ends with 69."""
+    script = (
+        "import importlib.util as u, sys; find = u.find_spec\n"
+        "u.find_spec = lambda n, p=None: None if n == 'torch' else find(n, p)\n"
+        "from genred_train.__main__ import main\n"
+        "code = main(['r.toml', '--data', 'x']); assert 'torch' not in sys.modules; sys.exit(code)"
+    )
+    ended = subprocess.run(
+        [sys.executable, "-c", script], capture_output=True, text=True, timeout=60, check=False
+    )
+    assert ended.returncode == 69, ended.stderr
+    assert "training needs torch" in ended.stderr
+    assert "pip install 'genred[cpu,train]'" in ended.stderr
+
+
+def test_help_reads_well():
+    """The help shows the command as people type it, with its options and an example."""
+    text = command.parser().format_help()
+    assert text.startswith("usage: genred train ")
+    for word in ("--data DIR", "--out DIR", "--device", "manifest.csv", "example:"):
+        assert word in text
