@@ -42,8 +42,8 @@ class FeedView:
     peak_dbfs: float
     """Peak hold: the highest level of the last moments."""
     logmel: NDArray[np.float32]
-    """The newest log-mel frames, ``[frames, mels]``, oldest first, at ``frame_rate`` a second, in the
-    natural logarithm whatever the model's front end says."""
+    """The newest log-mel frames, ``[frames, mels]``, oldest first, at ``frame_rate`` a second;
+    in the natural logarithm whatever the model's front end says."""
     frame_rate: float
     segments: tuple[Segment, ...]
     """The last minutes, oldest first; the last one may be still on."""
