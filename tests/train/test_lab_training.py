@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import csv
+import dataclasses
 import io
 import json
 import re
@@ -18,14 +19,14 @@ import rich.console
 import torch
 from train_data import recipe, sound, write_wav
 
-from genred.errors import InternalError
+from genred.errors import InputError, InternalError, OutputError
 from genred.model.metadata import METADATA_KEY, ModelMetadata
 from genred_train import __main__ as command
 from genred_train import run
 from genred_train.console import Console
 from genred_train.data import corpus as corpora
 from genred_train.export import model_file
-from genred_train.training import Trainer
+from genred_train.training import Epoch, Trainer
 
 TOML = """
 name = "tiny"
@@ -165,6 +166,72 @@ def test_patience_ends_a_run_early(folder, tmp_path):
     assert len(trainer.history) == trainer.best_epoch.epoch + 2
 
 
+def test_a_resumed_run_ends_as_an_unbroken_one(folder, tmp_path):
+    """Killed after two epochs of four and resumed, a run has the same weights in the end."""
+    whole = fitted(folder, tmp_path / "whole", epochs=4, average=0.9)
+
+    class Killed(Exception):  # noqa: N818 - it stands for a signal
+        pass
+
+    made, corpus = whole.recipe, whole.corpus
+    run.settle(made.training.seed, threads=1)
+    broken = Trainer(made, corpus, run.build_network(made, 3), torch.device("cpu"))
+
+    def stop(epoch: Epoch) -> None:
+        if epoch.epoch == 2:
+            raise Killed
+
+    (tmp_path / "broken").mkdir()
+    with pytest.raises(Killed):
+        broken.fit(tmp_path / "broken", stop)
+    run.settle(99, threads=1)
+    resumed = Trainer(made, corpus, run.build_network(made, 3), torch.device("cpu"))
+    resumed.resume(tmp_path / "broken" / "last.pt")
+    resumed.fit(tmp_path / "broken", lambda epoch: None)
+    losses = [[epoch.train_loss for epoch in one.history] for one in (whole, resumed)]
+    assert losses[0] == losses[1]
+    assert resumed.best_epoch.epoch == whole.best_epoch.epoch
+    for name, value in whole.best.items():
+        assert value.equal(resumed.best[name]), name
+
+
+def test_what_cannot_be_resumed_is_refused(folder, tmp_path):
+    """No checkpoint, a file that is none, other data and another recipe are told apart."""
+    trainer = fitted(folder, tmp_path / "a", epochs=1)
+    last = tmp_path / "a" / "last.pt"
+    with pytest.raises(InputError, match="there is no"):
+        trainer.resume(tmp_path / "missing.pt")
+    (tmp_path / "text.pt").write_text("no checkpoint")
+    with pytest.raises(InputError, match="no checkpoint"):
+        trainer.resume(tmp_path / "text.pt")
+    trainer.recipe = trainer.recipe.override(epochs=5)
+    with pytest.raises(InputError, match=r"another \[training\]"):
+        trainer.resume(last)
+    trainer.corpus = dataclasses.replace(trainer.corpus, fingerprint="other")
+    with pytest.raises(InputError, match="other data"):
+        trainer.resume(last)
+
+
+def test_a_full_disk_leaves_the_old_checkpoint(folder, tmp_path, monkeypatch):
+    """A checkpoint that cannot be written whole does not touch the one before it."""
+    trainer = fitted(folder, tmp_path / "a", epochs=1)
+    last = tmp_path / "a" / "last.pt"
+    before = last.read_bytes()
+    real = torch.save
+
+    def full(state: object, path: Path) -> None:
+        real(state, path)
+        path.write_bytes(path.read_bytes()[:1000])
+        raise OSError(28, "No space left on device")
+
+    monkeypatch.setattr(torch, "save", full)
+    trainer.recipe = trainer.recipe.override(epochs=2)
+    with pytest.raises(OutputError, match="No space left"):
+        trainer.fit(tmp_path / "a", lambda epoch: None)
+    assert last.read_bytes() == before
+    assert not list((tmp_path / "a").glob("*.new"))
+
+
 def test_a_loss_that_is_no_number_stops_the_run(folder, tmp_path):
     """A run that has gone astray says so and what to do."""
     with pytest.raises(InternalError, match="learning_rate"):
@@ -193,6 +260,8 @@ def test_the_command_trains(folder, tmp_path, capsys):
         (["missing.toml", "--data", "x"], 66, "cannot read the recipe"),
         (["tiny.toml", "--data", "nowhere"], 66, "there is no folder nowhere"),
         (["tiny.toml", "--data", ".", "--threads", "0"], 64, "--threads"),
+        (["tiny.toml", "--data", "data", "--resume"], 64, "--resume needs --out"),
+        (["tiny.toml", "--data", "data", "--resume", "--out", "new"], 66, "no new/last.pt"),
         (["wrong.toml", "--data", "."], 78, "did you mean"),
         (["odd.toml", "--data", "data"], 78, "there is no network called 'cnn9'"),
         pytest.param(

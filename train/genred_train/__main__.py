@@ -25,7 +25,8 @@ _EPILOG = """\
 Into --out go model.onnx, metrics.json, MODEL_CARD.md, confusion.png, history.csv and the
 checkpoints best.pt and last.pt.
 
-example:  genred train configs/train/compact.toml --data ~/music-by-genre"""
+example:  genred train configs/train/compact.toml --data ~/music-by-genre
+"""
 
 # What the lab needs beyond the daemon.
 _NEEDED = ("torch", "torchaudio", "onnx", "onnxscript", "matplotlib", "onnxruntime")
@@ -70,6 +71,11 @@ def parser() -> argparse.ArgumentParser:
         metavar="A,B,…",
         help="train on these labels in place of the recipe's; 'data' takes all there are",
     )
+    made.add_argument(
+        "--resume",
+        action="store_true",
+        help="go on with the run in --out after its last whole epoch",
+    )
     made.add_argument("--epochs", type=int, metavar="N", help="in place of the recipe's")
     made.add_argument("--seed", type=int, metavar="N", help="in place of the recipe's")
     made.add_argument(
@@ -109,6 +115,8 @@ def _train(chosen: argparse.Namespace) -> None:
     )
     if chosen.threads is not None and chosen.threads < 1:
         raise UsageError("--threads must be at least 1")
+    if chosen.resume and not chosen.out:
+        raise UsageError("--resume needs --out", "name the folder of the run to go on with")
     console = Console()
     stamp = datetime.now().astimezone().strftime("%Y%m%d-%H%M%S")
     options = run.Options(
@@ -117,6 +125,7 @@ def _train(chosen: argparse.Namespace) -> None:
         cache=chosen.cache or default_folder(),
         device=chosen.device,
         threads=chosen.threads,
+        resume=chosen.resume,
     )
     metrics = run.train(recipe, options, console)
     print(_summary(metrics, options.out))

@@ -57,6 +57,7 @@ class Options:
     cache: Path
     device: str = "auto"
     threads: int | None = None
+    resume: bool = False
 
 
 def train(recipe: Recipe, options: Options, console: Console) -> dict[str, Any]:
@@ -80,7 +81,7 @@ def train(recipe: Recipe, options: Options, console: Console) -> dict[str, Any]:
             f"cannot make {folder}: {error.strerror}", "choose another --out"
         ) from None
 
-    fitted = fit(recipe, corpus, folder, device, console)
+    fitted = fit(recipe, corpus, folder, device, console, resume=options.resume)
     trainer, temperature = fitted.trainer, fitted.temperature
     metadata, differences = export(
         recipe, corpus, fitted.network, temperature, folder / "model.onnx"
@@ -131,17 +132,26 @@ class Fitted:
 
 
 def fit(
-    recipe: Recipe, corpus: Corpus, folder: Path, device: torch.device, console: Console
+    recipe: Recipe,
+    corpus: Corpus,
+    folder: Path,
+    device: torch.device,
+    console: Console,
+    *,
+    resume: bool = False,
 ) -> Fitted:
     """Train on a corpus's training split and calibrate on its validation split.
 
-    Writes ``best.pt``, ``last.pt`` and ``history.csv`` into ``folder``.
+    Writes ``best.pt``, ``last.pt`` and ``history.csv`` into ``folder``; with ``resume``, goes on
+    from the ``last.pt`` that is there.
     """
     network = build_network(recipe, len(corpus.labels))
     trainer = Trainer(recipe, corpus, network, device)
-    began = time.monotonic()
+    if resume:
+        trainer.resume(folder / "last.pt")
+        console.note(f"resumed after epoch {len(trainer.history)}")
     best = trainer.fit(folder, lambda epoch: _tell(epoch, recipe, console))
-    seconds = time.monotonic() - began
+    seconds = sum(epoch.seconds for epoch in trainer.history)
     _write_history(trainer.history, folder / "history.csv")
     answers = scoring.logits(best, trainer.transform, corpus, trainer.validation, device)
     temperature = fit_temperature(answers, trainer.validation.labels)

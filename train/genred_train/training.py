@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import copy
 import math
+import pickle
 import time
 from dataclasses import asdict, dataclass
 from typing import TYPE_CHECKING, Any
@@ -11,7 +12,7 @@ from typing import TYPE_CHECKING, Any
 import torch
 from torch import Tensor, nn
 
-from genred.errors import InternalError, OutputError
+from genred.errors import InputError, InternalError, OutputError
 from genred_train import judging, scoring
 from genred_train.augmentation import Augmenter
 from genred_train.calibration import negative_log_likelihood
@@ -34,6 +35,9 @@ _LONGEST_GRADIENT = 5.0
 
 # The step of the epoch's seed; a prime, so that neighbouring seeds share no epoch.
 _SEED_STEP = 1_000_003
+
+# What a recipe says and a run does not depend on.
+_TOLD = {"card", "published"}
 
 
 @dataclass(frozen=True, slots=True)
@@ -90,22 +94,66 @@ class Trainer:
         Writes ``best.pt`` and ``last.pt`` into ``folder``. Raises :class:`InternalError` if the
         loss is no longer a number.
         """
-        self._measure()
-        patience = self.recipe.training.patience
-        for number in range(1, self.recipe.training.epochs + 1):
+        if not self.history:
+            self._measure()
+        for number in range(len(self.history) + 1, self.recipe.training.epochs + 1):
+            if self._given_up():
+                break
             epoch = self._epoch(number)
             self.history.append(epoch)
-            better = self.best_epoch is None or epoch.val_macro_f1 > self.best_epoch.val_macro_f1
-            if better:
+            if self.best_epoch is None or epoch.val_macro_f1 > self.best_epoch.val_macro_f1:
                 self.best_epoch = epoch
                 self.best = {k: v.detach().clone() for k, v in self.judged.state_dict().items()}
                 self._save(folder / "best.pt", {"network": self.best, "epoch": asdict(epoch)})
             self._save(folder / "last.pt", self._state(epoch))
             progress(epoch)
-            if patience and self.best_epoch and number - self.best_epoch.epoch >= patience:
-                break
         self.judged.load_state_dict(self.best)
         return self.judged.eval()
+
+    def resume(self, path: Path) -> None:
+        """Go on after the last whole epoch of a run that ended early.
+
+        ``path`` is its ``last.pt``. Raises :class:`InputError` if that is no such file, or if
+        the data or the recipe (but for its card) are not those of that run.
+        """
+        try:
+            state = torch.load(path, map_location=self.device, weights_only=True)
+            fingerprint, recipe = state["fingerprint"], state["recipe"]
+        except FileNotFoundError:
+            raise InputError(
+                f"there is no {path} to resume from", "run without --resume to begin"
+            ) from None
+        except (OSError, RuntimeError, pickle.UnpicklingError, KeyError, TypeError) as error:
+            raise InputError(
+                f"{path} is no checkpoint of a run: {str(error).splitlines()[0]}",
+                "run without --resume to begin anew",
+            ) from None
+        if fingerprint != self.corpus.fingerprint:
+            raise InputError(
+                f"{path} was trained on other data", "resume with the same --data and recipe"
+            )
+        mine = self.recipe.model_dump(mode="json")
+        other = [name for name in mine if name not in _TOLD and mine[name] != recipe.get(name)]
+        if other:
+            raise InputError(
+                f"{path} was trained with another [{other[0]}] in its recipe",
+                "resume with the recipe it began with",
+            )
+        self.network.load_state_dict(state["network"])
+        if self.average is not None:
+            self.average.load_state_dict(state["average"])
+        self.updates = state["updates"]
+        self.optimiser.load_state_dict(state["optimiser"])
+        self.schedule.load_state_dict(state["schedule"])
+        self.best = state["best"]
+        self.history = [Epoch(**line) for line in state["history"]]
+        self.best_epoch = max(self.history, key=lambda epoch: epoch.val_macro_f1)
+
+    def _given_up(self) -> bool:
+        patience = self.recipe.training.patience
+        if not (patience and self.best_epoch):
+            return False
+        return len(self.history) - self.best_epoch.epoch >= patience
 
     def _epoch(self, number: int) -> Epoch:
         began = time.monotonic()

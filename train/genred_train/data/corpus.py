@@ -6,6 +6,7 @@ import fnmatch
 import hashlib
 from collections import Counter, defaultdict
 from dataclasses import dataclass, replace
+from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -89,23 +90,20 @@ class Corpus:
         self, positions: NDArray[np.int64], starts: NDArray[np.int64], window: int
     ) -> NDArray[np.bool_]:
         """Whether at least half of the blocks of each window are audible, ``[windows]``."""
-        table, offsets = self._table()
+        table, offsets = self._table
         block = round(LEVEL_BLOCK_S * self.sample_rate)
         first = offsets[positions] + starts // block
         last = offsets[positions] + np.maximum((starts + window) // block, starts // block + 1)
         return np.asarray(2 * (table[last] - table[first]) >= last - first)
 
+    @cached_property
     def _table(self) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
         """Running count of audible blocks over all entries, and where each entry begins."""
-        cached: tuple[NDArray[np.int64], NDArray[np.int64]] | None = self.__dict__.get("_cached")
-        if cached is None:
-            # One block more for each entry, so that a window at its very end stays inside.
-            padded = [np.append(blocks, False) for blocks in self.audible]
-            offsets = np.cumsum([0] + [blocks.size for blocks in padded[:-1]])
-            table = np.concatenate([[0], np.cumsum(np.concatenate(padded))])
-            cached = (table.astype(np.int64), offsets.astype(np.int64))
-            self.__dict__["_cached"] = cached
-        return cached
+        # One block more for each entry, so that a window at its very end stays inside.
+        padded = [np.append(blocks, np.False_) for blocks in self.audible]
+        offsets = np.cumsum([0] + [blocks.size for blocks in padded[:-1]])
+        table = np.concatenate([[0], np.cumsum(np.concatenate(padded))])
+        return table.astype(np.int64), offsets.astype(np.int64)
 
 
 def load(
