@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+import re
 import socket
 import threading
 import time
@@ -11,7 +12,7 @@ from typing import TYPE_CHECKING
 import pytest
 
 from genred.errors import UnavailableError
-from genred.publishers import mqtt
+from genred.publishers import mqtt, reporter
 from genred.publishers.client import unreachable
 from genred.publishers.mqtt import CLOSE_S, STOP_S, UNACKNOWLEDGED_MAX, MqttPublisher
 from genred.settings.mqtt import BrokerAddress
@@ -212,17 +213,37 @@ def test_a_broker_that_stays_away_is_spoken_of_once(
 
 
 def test_two_of_the_same_client_id_do_not_flood_the_log(
-    mosquitto: Mosquitto, publish: Callable[..., MqttPublisher], caplog: pytest.LogCaptureFixture
+    mosquitto: Mosquitto,
+    publish: Callable[..., MqttPublisher],
+    caplog: pytest.LogCaptureFixture,
+    monkeypatch: pytest.MonkeyPatch,
 ):
-    """Each throws the other out for ever; after some lines the last one says why, then silence."""
+    """Each throws the other out for ever: some lines, a guess at the reason, silence, a summary."""
+    monkeypatch.setattr(reporter, "LINES_MAX", 4)
+    monkeypatch.setattr(mqtt, "WATCH_S", 0.5)
     caplog.set_level(logging.INFO, "genred.mqtt")
     both = [publish(mosquitto.url, connected=False, client_id="same") for _ in range(2)]
     wait_until(lambda: caplog.text.count("is another client of the same id about?") == 2, 60)
     before = len(caplog.records)
     time.sleep(3)
     assert len(caplog.records) == before
-    for publisher in both:
+    both[1].stop()
+    wait_until(lambda: both[0].status().endswith("connected"))
+    monkeypatch.setattr(reporter, "REMIND_S", 1.0)
+    wait_until(lambda: "lines held back" in caplog.text)
+    assert re.search(r"connected \(\d+ lines held back\)", caplog.text)
+
+
+def test_a_broker_that_comes_back_in_the_last_moment_hears_no_online(
+    make_mosquitto: Callable[..., Mosquitto], publish: Callable[..., MqttPublisher]
+):
+    """Stopping while the connection is being made leaves the node offline, whoever is faster."""
+    broker = make_mosquitto(persistent=True).start()
+    for wait in (0.0, 0.001, 0.003, 0.01, 0.03):
+        publisher = publish(broker.url, connected=False)
+        time.sleep(wait)
         publisher.stop()
+        assert broker.retained(f"{ROOT}/status").get(f"{ROOT}/status", "offline") == "offline"
 
 
 @pytest.mark.parametrize(

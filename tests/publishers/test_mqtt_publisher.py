@@ -216,6 +216,17 @@ def test_birth_of_home_assistant_has_all_told_again(
     ]
 
 
+def test_a_prefix_of_ones_own(mosquitto: Mosquitto, publish: Callable[..., MqttPublisher]):
+    """Discovery goes there; a birth is heard both there and where it is by default."""
+    publish(mosquitto.url, health(1), discovery_prefix="ha/test")
+    wait_until(lambda: "fm/health'" in mosquitto.log)
+    for number, prefix in enumerate(("ha/test", "homeassistant"), 1):
+        listener = mosquitto.listen("ha/test/device/#", options=("-R",))
+        mosquitto.publish(f"{prefix}/status", "online")
+        listener.wait(lambda heard: len(heard) == 2)
+        assert mosquitto.log.count("genred__studio__fm/config', ") >= number + 1
+
+
 def test_other_words_of_home_assistant_change_nothing(
     mosquitto: Mosquitto, publish: Callable[..., MqttPublisher]
 ):
@@ -291,23 +302,24 @@ def test_names_of_nodes_and_feeds_are_made_fit(
 
 
 def test_offering_costs_the_engine_microseconds(
-    mosquitto: Mosquitto, publish: Callable[..., MqttPublisher]
+    make_mosquitto: Callable[..., Mosquitto], publish: Callable[..., MqttPublisher]
 ):
     """With a broker, without one and with one that answers nothing the caller never waits."""
-    publishers = [
-        publish(mosquitto.url),
-        publish(f"mqtt://127.0.0.1:{free_port()}", connected=False),
-    ]
+    well, frozen = make_mosquitto().start(), make_mosquitto().start()
+    publishers = [publish(well.url), publish(frozen.url)]
+    publishers.append(publish(f"mqtt://127.0.0.1:{free_port()}", connected=False))
+    frozen.freeze()
     for publisher in publishers:
-        slowest = 0.0
+        cost = []
         for number in range(2000):
             message = (state, event, health)[number % 3](number)
+            # CPU time of this thread: on a shared machine wall time says nothing.
             began = time.thread_time()
             publisher.offer(message)
-            slowest = max(slowest, time.thread_time() - began)
-        # CPU time of this thread: on a shared machine wall time says nothing. 5 ms is far above
-        # the microseconds it takes and far below the 250 ms of a hop.
-        assert slowest < 0.005
+            cost.append(time.thread_time() - began)
+        # All but the few in which the garbage collector happens to run. 1 ms is far above the
+        # microseconds it takes and far below the 250 ms of a hop.
+        assert sorted(cost)[int(0.98 * len(cost))] < 0.001
 
 
 def test_without_a_url_nothing_can_be_published():

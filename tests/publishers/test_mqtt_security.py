@@ -94,7 +94,7 @@ def test_a_wrong_password_is_one_clear_line(
     assert failure.exit_code == 77
     assert str(failure) == (
         f"{guarded.url} refuses: not authorized "
-        "(check mqtt.username and the password (see mqtt.password_file))"
+        "(check mqtt.username and the password, see mqtt.password_file)"
     )
     publisher.offer(event(1))
     wait_until(lambda: guarded.log.count("not authorised") >= 2, 10)

@@ -111,7 +111,7 @@ def test_wrong_password_and_absent_broker(
     assert main(["discovery", "--purge", "--mqtt", url]) == 77
     assert capsys.readouterr().err == (
         f"genred: {broker.url} refuses: not authorized "
-        "(check mqtt.username and the password (see mqtt.password_file))\n"
+        "(check mqtt.username and the password, see mqtt.password_file)\n"
     )
     gone = f"mqtt://127.0.0.1:{free_port()}"
     assert main(["discovery", "--purge", "--mqtt", gone]) == 69

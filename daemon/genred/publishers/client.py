@@ -174,7 +174,7 @@ def refused(address: BrokerAddress, reason: ReasonCode) -> GenredError:
     if name in NOT_ALLOWED:
         return AccessError(
             f"{address} refuses: {name.lower()}",
-            "check mqtt.username and the password (see mqtt.password_file)",
+            "check mqtt.username and the password, see mqtt.password_file",
         )
     return UnavailableError(f"{address} refuses: {name.lower()}")
 

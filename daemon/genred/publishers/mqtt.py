@@ -27,6 +27,7 @@ from genred.messages import FeedEvent, FeedHealth, FeedScores, Message, NodeInfo
 from genred.publishers.client import make_client, refused
 from genred.publishers.discovery import FORMS, describe
 from genred.publishers.lanes import Lanes, Parcel
+from genred.publishers.reporter import Reporter
 from genred.publishers.topics import Topics
 
 if TYPE_CHECKING:
@@ -48,6 +49,9 @@ if TYPE_CHECKING:
     from genred.settings.mqtt import MqttSettings
 
 log = logging.getLogger("genred.mqtt")
+
+HOME_ASSISTANT: Final = "homeassistant"
+"""The prefix of Home Assistant's own topics, unless it is told otherwise."""
 
 ONLINE: Final = b"online"
 OFFLINE: Final = b"offline"
@@ -77,12 +81,6 @@ house full of devices does not speak at once."""
 
 WATCH_S: Final = 5.0
 """How often the sender looks whether paho's thread still lives."""
-
-REMIND_S: Final = 600.0
-"""A broker that stays away is complained of again this often, and one whose connection comes and
-goes is spoken of at most :data:`LINES_MAX` times in so long."""
-
-LINES_MAX: Final = 6
 
 _LISTENING = frozenset(status.value for status in SourceStatus if status.online)
 
@@ -118,7 +116,10 @@ class MqttPublisher:
         self._settings = settings
         self._birth_delay = birth_delay or (lambda: random.uniform(*BIRTH_DELAY_S))  # noqa: S311 - spreads load, guards nothing
         self.topics = Topics(settings.base_topic, node)
-        self._birth_topic = f"{settings.discovery_prefix}/status"
+        # Home Assistant's birth message does not follow its discovery prefix by itself.
+        prefixes = dict.fromkeys((settings.discovery_prefix, HOME_ASSISTANT))
+        self._birth_topics = [f"{prefix}/status" for prefix in prefixes]
+        self._reporter = Reporter(log)
         self._client = self._make_client(environ)
         self._sender = threading.Thread(target=self._run, name="genred-mqtt", daemon=True)
         # Guards all below; never held while paho is called, whose callbacks take it.
@@ -135,13 +136,12 @@ class MqttPublisher:
         self._seen_session = 0
         self._birth_due: float | None = None
         self._closing = False
+        self._parted = False
         self._deadline = 0.0
         self._refusing = False
         self._connected_once = False
         self._failure: GenredError | None = None
         self._first_failure: GenredError | None = None
-        self._lines: deque[float] = deque(maxlen=LINES_MAX)
-        self._reminded = 0.0
 
     def _make_client(self, environ: Mapping[str, str] | None) -> BrokerClient:
         settings = self._settings
@@ -256,6 +256,8 @@ class MqttPublisher:
         self._sender.join(max(0.0, deadline - time.monotonic()))
         # Follows in the stream what was said before: if it arrives, the farewell has too; if it
         # does not, the broker sends the last will.
+        if self._client.is_connected() and not self._parted:
+            self._client.publish(self.topics.status, OFFLINE, qos=1, retain=True)
         self._client.disconnect()
         # loop_stop() waits for paho's thread without a bound: let another one do the waiting.
         closer = threading.Thread(
@@ -326,6 +328,7 @@ class MqttPublisher:
                     return parcel
                 if not self._changed.wait(wake - now) and not self._closing:
                     self._keep_alive()
+                    self._reporter.sum_up(self.status)
 
     def _keep_alive(self) -> None:
         """Start paho's thread again if it has ended: nothing else would ever notice."""
@@ -375,6 +378,7 @@ class MqttPublisher:
             last = [self.topics.of_feed(feed, "status") for feed in self._known_feeds]
         for topic in (*last, self.topics.status):
             self._hand_over(Parcel(topic, OFFLINE, qos=1, retain=True))
+        self._parted = True
         with self._changed:
             self._changed.wait_for(
                 lambda: not self._online or not self._pending(),
@@ -395,10 +399,13 @@ class MqttPublisher:
             self._refusing = True
             self._failed(refused(self._address, reason))
             return
+        with self._changed:
+            if self._closing:
+                return  # offline, as the last will has said
         left = client.drop_out_messages()
         client.publish(self.topics.status, ONLINE, qos=1, retain=True)
         if self._settings.discovery != "off":
-            client.subscribe(self._birth_topic, qos=1)
+            client.subscribe([(topic, 1) for topic in self._birth_topics])
         with self._changed:
             self._lanes.give_back(
                 [
@@ -416,7 +423,7 @@ class MqttPublisher:
             self._session += 1
             self._birth_due = None
             self._changed.notify_all()
-        self._say(logging.INFO, f"{self._address}: connected")
+        self._reporter.praise(f"{self._address}: connected")
 
     def _on_connect_fail(self, _client: Client, _data: Any) -> None:
         if self._client.failure is not None:
@@ -453,46 +460,30 @@ class MqttPublisher:
         _properties: Properties,
     ) -> None:
         if any(reason.is_failure for reason in reasons):
-            self._say(
+            self._reporter.say(
                 logging.WARNING,
-                f"{self._address}: not allowed to listen to {self._birth_topic}: Home Assistant is"
-                " told of the feeds on each connection, but not when it restarts",
+                f"{self._address}: not allowed to listen to {self._birth_topics[0]}: Home"
+                " Assistant is told of the feeds on each connection, but not when it restarts",
             )
 
     def _on_message(self, _client: Client, _data: Any, message: MQTTMessage) -> None:
         # A retained birth message is old news: all was told on this very connection.
-        if message.topic == self._birth_topic and message.payload == ONLINE and not message.retain:
+        born = message.topic in self._birth_topics and message.payload == ONLINE
+        if born and not message.retain:
             with self._changed:
                 if self._birth_due is None:
                     self._birth_due = time.monotonic() + self._birth_delay()
                     self._changed.notify_all()
 
-    # --- what people are told
-
     def _failed(self, failure: GenredError) -> None:
-        now = time.monotonic()
         with self._changed:
             if self._closing:
                 return
-            same = self._failure is not None and self._failure.message == failure.message
             self._failure = failure
             if not self._connected_once and self._first_failure is None:
                 self._first_failure = failure
             self._changed.notify_all()
-            if same and now < self._reminded + REMIND_S:
-                return
-            self._reminded = now
-        self._say(logging.WARNING, f"{failure}; listening goes on, trying again")
-
-    def _say(self, level: int, line: str) -> None:
-        """Log a line, unless a connection that comes and goes has filled the log already."""
-        now = time.monotonic()
-        if len(self._lines) == LINES_MAX and now < self._lines[0] + REMIND_S:
-            return
-        self._lines.append(now)
-        if len(self._lines) == LINES_MAX and now < self._lines[0] + REMIND_S:
-            line += " (the connection comes and goes: is another client of the same id about?)"
-        log.log(level, "%s", line)
+        self._reporter.complain(failure)
 
 
 def _on_log(_client: Client, _data: Any, level: int, text: str) -> None:
