@@ -60,6 +60,7 @@ TRAIN_MAY_IMPORT = {
     "genred.labels",
     "genred.masking",
     "genred.model.metadata",
+    "genred.model.session",
     "genred.station",
 }
 

@@ -28,6 +28,8 @@ COMMANDS: Final = (
     "model",
     "discovery",
     "train",
+    "evaluate",
+    "report",
     "picture",
     "measure",
 )

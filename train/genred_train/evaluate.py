@@ -1,0 +1,270 @@
+"""``genred evaluate`` and ``python -m genred_train.evaluate``: says how good a model is."""
+
+from __future__ import annotations
+
+import argparse
+import csv
+import json
+import sys
+from importlib.util import find_spec
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, NoReturn
+
+from genred.errors import GenredError, OutputError, UnavailableError, UsageError
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from genred_train.evaluation.listening import Answers
+    from genred_train.evaluation.subject import Selection
+
+_DESCRIPTION = """\
+Judge a model file on recordings, as the daemon would hear them: accuracy, macro precision, recall
+and F1 with intervals, label by label, confusion, calibration; per window, per track and per group
+(artist, speaker, recording).
+
+On the data it was made from, a model is judged on its own test split, which it has not heard; on
+other data, on all groups that it is not known to have heard. Intervals are bootstrapped over
+groups, not over windows.
+
+DIR is a folder with one sub-folder a label, or with a manifest.csv, as for genred train. With
+--cross-validate K, MODEL is a recipe (or a model file, for the recipe it was made by), which is
+trained K times, each time judged on the groups that were held out."""
+
+_EPILOG = """\
+examples:  genred evaluate models/compact --data ~/music-by-genre
+           genred evaluate --cross-validate 5 configs/train/compact.toml --data ~/music-by-genre"""
+
+_NEEDED = ("torch", "torchaudio", "onnx", "matplotlib", "onnxruntime")
+
+_INTERRUPTED = 130
+
+# Fewer folds are no cross-validation.
+_FEWEST_FOLDS = 2
+
+
+class _Parser(argparse.ArgumentParser):
+    def error(self, message: str) -> NoReturn:
+        raise UsageError(message, "see genred evaluate --help")
+
+
+def parser() -> argparse.ArgumentParser:
+    """The command line of ``genred evaluate``."""
+    made = _Parser(
+        prog="genred evaluate",
+        description=_DESCRIPTION,
+        epilog=_EPILOG,
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+    )
+    made.add_argument(
+        "model", type=Path, metavar="MODEL", help="a model.onnx or its folder; or a recipe"
+    )
+    made.add_argument(
+        "--data", type=Path, metavar="DIR", required=True, help="the recordings (see above)"
+    )
+    made.add_argument(
+        "--split",
+        choices=("unseen", "test", "val", "train", "all", "manifest"),
+        default="unseen",
+        help="what to judge (default: unseen); manifest: the rows of its val and test",
+    )
+    made.add_argument("--labels", metavar="A,B,…", help="judge recordings of these labels alone")
+    made.add_argument(
+        "--out",
+        type=Path,
+        metavar="DIR",
+        help="write metrics.json, tracks.csv, confusion.png and reliability.png there",
+    )
+    made.add_argument("--json", action="store_true", help="all figures as JSON, instead of tables")
+    made.add_argument(
+        "--cross-validate",
+        type=int,
+        metavar="K",
+        help="train the recipe K times over folds of whole groups (with --out: finished folds are "
+        "kept, and taken up by the next call)",
+    )
+    made.add_argument("--epochs", type=int, metavar="N", help="in place of the recipe's")
+    made.add_argument(
+        "--seed", type=int, default=0, metavar="N", help="of the bootstrap and of the folds"
+    )
+    made.add_argument(
+        "--cache",
+        type=Path,
+        metavar="DIR",
+        help="where decoded audio is kept (default: $XDG_CACHE_HOME/genred)",
+    )
+    made.add_argument(
+        "--device", choices=("cpu", "cuda", "auto"), default="auto", help="where folds are trained"
+    )
+    made.add_argument("--threads", type=int, metavar="N", help="CPU threads of PyTorch for folds")
+    return made
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Run the command; returns its exit code (see :mod:`genred.errors`)."""
+    try:
+        chosen = parser().parse_args(arguments)
+        _needed()
+        if chosen.cross_validate is None:
+            _evaluate(chosen)
+        else:
+            _cross_validate(chosen)
+    except GenredError as error:
+        print(f"genred evaluate: {error}", file=sys.stderr)
+        return error.exit_code
+    except KeyboardInterrupt:
+        print("genred evaluate: stopped", file=sys.stderr)
+        return _INTERRUPTED
+    return 0
+
+
+def _needed() -> None:
+    missing = [name for name in _NEEDED if find_spec(name) is None]
+    if missing:
+        raise UnavailableError(
+            f"judging needs {missing[0]}, which is not installed",
+            "pip install 'genred[cpu,train]'",
+        )
+
+
+def _evaluate(chosen: argparse.Namespace) -> None:
+    # Imported here: what is above must work without torch.
+    from genred.model.session import load_model
+    from genred_train.console import Console
+    from genred_train.data.cache import default_folder
+    from genred_train.evaluation import figures, listening, subject, tables
+
+    if chosen.epochs is not None:
+        raise UsageError("--epochs goes with --cross-validate alone")
+    model = load_model(chosen.model, feeds=listening.FEEDS)
+    console = Console()
+    selection = subject.select(
+        model.metadata,
+        chosen.data,
+        chosen.cache or default_folder(),
+        console,
+        split=chosen.split,
+        labels=_labels(chosen.labels),
+    )
+    with console.progress("Listening") as progress:
+        answers = listening.listen(model, selection.corpus, selection.positions, progress)
+    found = figures.collect(selection, answers, model.metadata, chosen.seed)
+    if chosen.out:
+        _write_out(found, selection, answers, chosen.out)
+    if chosen.json:
+        print(json.dumps(found, indent=1))
+    else:
+        _show(tables.render(found))
+
+
+def _cross_validate(chosen: argparse.Namespace) -> None:
+    from genred_train.console import Console
+    from genred_train.data.cache import default_folder
+    from genred_train.evaluation import folds, tables
+
+    if chosen.cross_validate < _FEWEST_FOLDS:
+        raise UsageError("--cross-validate wants at least 2 folds")
+    if chosen.split != "unseen" or chosen.labels:
+        raise UsageError("--split and --labels do not go with --cross-validate")
+    recipe = folds.recipe_at(chosen.model).override(epochs=chosen.epochs)
+    plan = folds.Plan(
+        recipe=recipe,
+        data=chosen.data,
+        cache=chosen.cache or default_folder(),
+        out=chosen.out,
+        count=chosen.cross_validate,
+        seed=chosen.seed,
+        device=chosen.device,
+        threads=chosen.threads,
+    )
+    found = folds.cross_validate(plan, Console())
+    if chosen.out:
+        _write_pictures(found, found["model"]["labels"], chosen.out, "held out")
+        _write(chosen.out / "metrics.json", json.dumps(found, indent=1) + "\n")
+    if chosen.json:
+        print(json.dumps(found, indent=1))
+    else:
+        _show(tables.render_folds(found))
+
+
+def _labels(text: str | None) -> tuple[str, ...]:
+    if text is None:
+        return ()
+    names = tuple(dict.fromkeys(name.strip() for name in text.split(",") if name.strip()))
+    if not names:
+        raise UsageError("--labels names no label")
+    return names
+
+
+def _write_out(found: dict[str, Any], selection: Selection, answers: Answers, folder: Path) -> None:
+    from genred_train.evaluation import figures
+
+    _make(folder)
+    _write_pictures(found, found["model"]["labels"], folder, found["data"]["split"])
+    rows = figures.track_rows(answers, selection.corpus, found["model"]["temperature"])
+    try:
+        with (folder / "tracks.csv").open("w", newline="", encoding="utf-8") as file:
+            writer = csv.DictWriter(file, list(rows[0]))
+            writer.writeheader()
+            writer.writerows(rows)
+    except OSError as error:
+        raise OutputError(
+            f"cannot write {folder / 'tracks.csv'}: {error.strerror}", "make room there"
+        ) from None
+    _write(folder / "metrics.json", json.dumps(found, indent=1) + "\n")
+
+
+def _write_pictures(found: dict[str, Any], labels: list[str], folder: Path, what: str) -> None:
+    from genred_train import plots
+    from genred_train.report import pictures
+
+    _make(folder)
+    try:
+        with pictures.theme(dark=False):
+            plots.confusion_matrix(
+                [
+                    (f"{what}, {unit}s (% of row)", found[unit]["confusion"])
+                    for unit in ("window", "track")
+                ],
+                labels,
+                folder / "confusion.png",
+            )
+            pictures.reliability(
+                [
+                    (f"{unit}s", found[unit]["reliability"], found[unit]["ece"])
+                    for unit in ("window", "track")
+                ],
+                folder / "reliability.png",
+            )
+    except OSError as error:
+        raise OutputError(f"cannot write into {folder}: {error.strerror}", "make room") from None
+
+
+def _make(folder: Path) -> None:
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise OutputError(
+            f"cannot make {folder}: {error.strerror}", "choose another --out"
+        ) from None
+
+
+def _write(path: Path, text: str) -> None:
+    try:
+        path.write_text(text, encoding="utf-8")
+    except OSError as error:
+        raise OutputError(f"cannot write {path}: {error.strerror}", "make room there") from None
+
+
+def _show(renderable: Any) -> None:
+    import rich.console
+
+    screen = rich.console.Console(highlight=False)
+    if not screen.is_terminal:
+        # A file or a pipe has no width; tables must not break their numbers for it.
+        screen.width = max(screen.width, 120)
+    screen.print(renderable)
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,307 @@
+"""Cross-validation: a recipe trained once for each fold of groups, judged on that fold alone."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import random
+import tempfile
+from collections import Counter, defaultdict
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from genred.errors import InputError, OutputError
+from genred_train import recipe as recipes
+from genred_train.evaluation import figures, listening
+from genred_train.evaluation.listening import Answers
+from genred_train.judging import Scored
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Mapping, Sequence
+
+    from genred_train.console import Console
+    from genred_train.data.catalogue import SplitName
+    from genred_train.data.corpus import Corpus
+    from genred_train.recipe import Recipe
+
+# Of these, mean and spread over folds are reported.
+SPREAD = ("accuracy", "macro_precision", "macro_recall", "macro_f1", "kind_accuracy", "ece")
+
+_FOLD = "fold.json"
+_ANSWERS = "answers.npz"
+
+
+@dataclass(frozen=True, slots=True)
+class Plan:
+    """What is cross-validated, on what, and how."""
+
+    recipe: Recipe
+    data: Path
+    cache: Path
+    out: Path | None
+    count: int
+    seed: int = 0
+    device: str = "auto"
+    threads: int | None = None
+
+
+@dataclass(frozen=True)
+class Fold:
+    """What the model of one fold said of the groups it was not trained on."""
+
+    answers: Answers
+    temperature: float
+    best_epoch: int
+    seconds: float
+
+
+def recipe_at(path: Path) -> Recipe:
+    """Read the recipe at ``path``, or the one inside the model file at ``path``.
+
+    Raises :class:`~genred.errors.GenredError` if it is neither.
+    """
+    if path.suffix == ".toml":
+        return recipes.load(path)
+    from genred.model.session import load_model
+    from genred_train.evaluation.subject import recipe_of
+
+    metadata = load_model(path).metadata
+    recipe, known = recipe_of(metadata)
+    if not known:
+        raise InputError(
+            f"the model {path} holds no recipe that this version reads", "name a recipe instead"
+        )
+    return recipe
+
+
+def deal(groups: Mapping[str, Mapping[str, int]], count: int, seed: int) -> dict[str, int]:
+    """Deal groups to ``count`` folds, each label's groups as evenly as can be.
+
+    ``groups`` says how many clips of each label a group has. For each label, rarest first,
+    groups in random order go to the fold that has the fewest groups of that label, and among
+    those to the one with the fewest clips.
+    """
+    order = sorted(groups)
+    random.Random(seed).shuffle(order)  # noqa: S311 - a draw, not a secret
+    by_label: defaultdict[str, list[str]] = defaultdict(list)
+    for group in order:
+        for label in groups[group]:
+            by_label[label].append(group)
+    dealt: dict[str, int] = {}
+    clips = [0] * count
+    for label in sorted(by_label, key=lambda name: (len(by_label[name]), name)):
+        have = Counter(dealt[group] for group in by_label[label] if group in dealt)
+        for group in by_label[label]:
+            if group in dealt:
+                continue
+            fold = min(range(count), key=lambda n: (have[n], clips[n]))
+            dealt[group] = fold
+            have[fold] += 1
+            clips[fold] += sum(groups[group].values())
+    return dealt
+
+
+def validation(groups: Mapping[str, Mapping[str, int]], share: float, seed: int) -> set[str]:
+    """Draw the groups that choose the epoch: ``share`` of each label's, but one at least.
+
+    A label with one group keeps it for training.
+    """
+    order = sorted(groups)
+    random.Random(seed).shuffle(order)  # noqa: S311 - a draw, not a secret
+    by_label: defaultdict[str, list[str]] = defaultdict(list)
+    for group in order:
+        for label in groups[group]:
+            by_label[label].append(group)
+    taken: set[str] = set()
+    for members in sorted(by_label.values(), key=len):
+        wanted = max(1, round(share * len(members))) if len(members) > 1 else 0
+        free = [group for group in members if group not in taken]
+        taken.update(free[: max(0, wanted - (len(members) - len(free)))])
+    return taken
+
+
+def fold_of(corpus: Corpus, dealt: Mapping[str, int], number: int, plan: Plan) -> Corpus:
+    """The corpus with fold ``number`` as its test split; the rest trains and validates.
+
+    Groups that are never scored train in every fold.
+    """
+    rest = {g: c for g, c in _scored_groups(corpus).items() if dealt[g] != number}
+    share = plan.recipe.split.val * plan.count / (plan.count - 1)
+    val = validation(rest, min(share, 0.5), plan.seed + number)
+
+    def split(group: str) -> SplitName:
+        if dealt.get(group) == number:
+            return "test"
+        return "val" if group in val else "train"
+
+    entries = tuple(replace(entry, split=split(entry.group)) for entry in corpus.entries)
+    name = f"{corpus.fingerprint} fold {number} of {plan.count} dealt with {plan.seed}"
+    return replace(corpus, entries=entries, fingerprint=hashlib.sha256(name.encode()).hexdigest())
+
+
+def cross_validate(plan: Plan, console: Console) -> dict[str, Any]:
+    """Train and judge every fold; returns pooled figures, those of folds, mean and spread.
+
+    With ``plan.out`` the folders ``fold-N`` keep each fold's model and answers, and a fold that
+    is whole there is not trained again. Raises :class:`InputError` if a label has too few
+    groups.
+    """
+    from genred_train.data import corpus as corpora
+
+    corpus = corpora.load(plan.recipe, plan.data, plan.cache, console)
+    groups = _scored_groups(corpus)
+    _enough(groups, corpus.label_names, plan.count, console)
+    dealt = deal(groups, plan.count, plan.seed)
+    with tempfile.TemporaryDirectory(prefix="genred-folds-") as scratch:
+        base = plan.out or Path(scratch)
+        done = []
+        for number in range(plan.count):
+            part = fold_of(corpus, dealt, number, plan)
+            folder = base / f"fold-{number + 1}"
+            fold = _kept(folder, _key(part, plan))
+            if fold is None:
+                console.note(f"fold {number + 1} of {plan.count}")
+                fold = _run(part, plan, folder, console)
+            else:
+                console.note(f"fold {number + 1} of {plan.count}: taken from {folder}")
+            done.append(fold)
+    return _collect(corpus, plan, done)
+
+
+def _run(corpus: Corpus, plan: Plan, folder: Path, console: Console) -> Fold:
+    from genred.model.session import load_model
+    from genred_train import run
+
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise OutputError(
+            f"cannot make {folder}: {error.strerror}", "choose another --out"
+        ) from None
+    device = run.choose_device(plan.device)
+    run.settle(plan.recipe.training.seed, plan.threads)
+    fitted = run.fit(plan.recipe, corpus, folder, device, console)
+    path = folder / "model.onnx"
+    run.export(plan.recipe, corpus, fitted.network, fitted.temperature, path)
+    model = load_model(path, feeds=listening.FEEDS)
+    with console.progress("Listening") as progress:
+        answers = listening.listen(model, corpus, corpus.of("test"), progress)
+    best = fitted.trainer.best_epoch.epoch if fitted.trainer.best_epoch else 0
+    fold = Fold(answers, fitted.temperature, best, fitted.seconds)
+    _keep(fold, folder, _key(corpus, plan))
+    return fold
+
+
+def _collect(corpus: Corpus, plan: Plan, done: Sequence[Fold]) -> dict[str, Any]:
+    kinds = [label.kind.value for label in corpus.labels]
+    scored = [listening.scored(fold.answers, corpus, fold.temperature) for fold in done]
+    positions = np.concatenate([fold.answers.positions for fold in done])
+    pooled = Scored(
+        np.concatenate([each.probabilities for each in scored]),
+        np.concatenate([each.truth for each in scored]),
+        np.concatenate([each.groups for each in scored]),
+    )
+    folds: list[dict[str, Any]] = [
+        {
+            "best_epoch": fold.best_epoch,
+            "seconds": round(fold.seconds, 1),
+            "temperature": fold.temperature,
+            "groups": sorted({corpus.entries[n].group for n in np.unique(fold.answers.positions)}),
+            **_brief(each, fold.answers, kinds, plan.seed),
+        }
+        for fold, each in zip(done, scored, strict=True)
+    ]
+    return {
+        "model": {"name": plan.recipe.name, "labels": corpus.label_names},
+        "recipe": plan.recipe.model_dump(mode="json"),
+        "data": {
+            "fingerprint": corpus.fingerprint,
+            "recordings": int(np.unique(positions).size),
+            "groups": int(np.unique(pooled.groups).size),
+            "labels_missing": [],
+        },
+        "folds": folds,
+        "seed": plan.seed,
+        "spread": {
+            unit: {key: _mean_and_spread([fold[unit][key] for fold in folds]) for key in SPREAD}
+            for unit in figures.UNITS
+        },
+        "warnings": [],
+        **figures.judge(pooled, positions, kinds, plan.seed),
+    }
+
+
+def _brief(scored: Scored, answers: Answers, kinds: list[str], seed: int) -> dict[str, Any]:
+    whole = figures.judge(scored, answers.positions, kinds, seed)
+    keys = ("items", "groups", *SPREAD)
+    return {unit: {key: whole[unit][key] for key in keys} for unit in figures.UNITS}
+
+
+def _mean_and_spread(values: Sequence[float]) -> list[float]:
+    """Mean and sample standard deviation over folds."""
+    return [float(np.mean(values)), float(np.std(values, ddof=1))]
+
+
+def _scored_groups(corpus: Corpus) -> dict[str, Counter[str]]:
+    groups: defaultdict[str, Counter[str]] = defaultdict(Counter)
+    for entry in corpus.entries:
+        if entry.scored:
+            groups[entry.group][corpus.label_names[entry.label]] += 1
+    return dict(groups)
+
+
+def _enough(
+    groups: Mapping[str, Mapping[str, int]], labels: Iterable[str], count: int, console: Console
+) -> None:
+    have = Counter(label for counted in groups.values() for label in counted)
+    alone = [label for label in labels if have[label] < 2]
+    if alone:
+        raise InputError(
+            f"cross-validation needs recordings of two groups that may be scored: too few of "
+            f"{', '.join(alone)}",
+            "add recordings, or leave the label out of data.labels",
+        )
+    few = [f"{label} ({have[label]})" for label in labels if have[label] < count]
+    if few:
+        console.note(f"fewer groups than folds, so that not every fold has them: {', '.join(few)}")
+
+
+def _key(corpus: Corpus, plan: Plan) -> str:
+    text = f"{corpus.fingerprint}\n{plan.recipe.model_dump_json()}"
+    return hashlib.sha256(text.encode()).hexdigest()
+
+
+def _keep(fold: Fold, folder: Path, key: str) -> None:
+    """Write a fold's answers, then what says that they are whole."""
+    told = {
+        "key": key,
+        "temperature": fold.temperature,
+        "best_epoch": fold.best_epoch,
+        "seconds": fold.seconds,
+    }
+    try:
+        np.savez_compressed(
+            folder / _ANSWERS,
+            logits=fold.answers.logits,
+            positions=fold.answers.positions,
+            ends=fold.answers.ends,
+        )
+        (folder / _FOLD).write_text(json.dumps(told) + "\n", encoding="utf-8")
+    except OSError as error:
+        raise OutputError(f"cannot write into {folder}: {error.strerror}", "make room") from None
+
+
+def _kept(folder: Path, key: str) -> Fold | None:
+    """What an earlier call left, if it is whole and of the same recipe, data and folds."""
+    try:
+        told = json.loads((folder / _FOLD).read_text(encoding="utf-8"))
+        if told["key"] != key:
+            return None
+        with np.load(folder / _ANSWERS) as arrays:
+            answers = Answers(arrays["logits"], arrays["positions"], arrays["ends"])
+        return Fold(answers, told["temperature"], told["best_epoch"], told["seconds"])
+    except (OSError, ValueError, KeyError):
+        return None
