@@ -88,10 +88,10 @@ class FeedRunner:
             error = self._once()
             if stopping.is_set():
                 return
-            self.intake.gap("the source ended" if error is None else error.message)
             if not self.source.live:
                 self._finish(error)
                 return
+            self.intake.gap("the source ended" if error is None else error.message)
             if error is not None and not self._retry and self.intake.written_samples == 0:
                 self._finish(error)
                 return
