@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import base64
+import http.client
 import os
 import shutil
 import subprocess
@@ -115,7 +116,10 @@ class IcecastRig:
         self.kill()
 
     def _on_air(self, mount: str) -> bool:
-        return f"/{mount}".encode() in self._admin("admin/listmounts")
+        try:
+            return f"/{mount}".encode() in self._admin("admin/listmounts")
+        except (OSError, http.client.HTTPException):  # busy with the station that just comes
+            return False
 
     def _admin(self, path: str) -> bytes:
         request = urllib.request.Request(f"http://127.0.0.1:{self.port}/{path}")

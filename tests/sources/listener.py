@@ -27,7 +27,7 @@ RATE, HOP = 16_000, 4_000
 
 
 def tone(hz, seconds, rate=44_100, channels=1):
-    """A sine ``[n, channels]``; each channel an octave above the one before, all half of full scale."""
+    """A sine ``[n, channels]``; each channel an octave above the one before."""
     t = np.arange(round(seconds * rate)) / rate
     return np.stack(
         [0.5 * np.sin(2 * np.pi * hz * 2**channel * t) for channel in range(channels)], axis=1

@@ -2,9 +2,8 @@
 
 from __future__ import annotations
 
-import contextlib
 import logging
-from typing import TYPE_CHECKING, NoReturn
+from typing import TYPE_CHECKING, Literal, NoReturn
 
 import av
 import numpy as np
@@ -34,6 +33,10 @@ not what the header said."""
 MOST_BAD_READS = 20
 """So many failed reads on end mean that nothing more comes out of the container."""
 
+_TAGS: tuple[Literal["strings_metadata"], Literal["metadata_update"]] = (
+    "strings_metadata",
+    "metadata_update",
+)
 _FULL_SCALE = {"u1": 128.0, "i2": 32768.0, "i4": 2147483648.0}
 
 
@@ -92,8 +95,7 @@ class Decoder:
         """
         in_a_row = 0
         for packet in self._packets():
-            if packet.has_sidedata("strings_metadata") or packet.has_sidedata("metadata_update"):
-                self._update_tags(packet)
+            self._update_tags(packet)
             try:
                 frames = packet.decode()
             except FFmpegError as error:
@@ -135,13 +137,11 @@ class Decoder:
             logger.warning("%s: damaged audio is skipped (%s)", self.name, error.strerror)
 
     def _update_tags(self, packet: av.Packet[AudioStream]) -> None:
-        """Take over tags that change in midstream, as a chained Ogg stream's do."""
-        for kind in ("strings_metadata", "metadata_update"):
+        """Take over tags that change in midstream: those of a chained Ogg stream are all new."""
+        for kind in _TAGS:
             if packet.has_sidedata(kind):
-                parts = bytes(packet.get_sidedata(kind)).split(b"\0")
-                with contextlib.suppress(UnicodeDecodeError):
-                    pairs = [part.decode() for part in parts]
-                    self.tags |= dict(zip(pairs[::2], pairs[1::2], strict=False))
+                parts = bytes(packet.get_sidedata(kind)).decode("utf-8", "replace").split("\0")
+                self.tags = dict(zip(parts[::2], parts[1::2], strict=False))
 
 
 def refuse(name: str, error: FFmpegError, *, remote: bool) -> NoReturn:

@@ -16,7 +16,7 @@ import ssl
 import urllib.error
 import urllib.request
 from typing import TYPE_CHECKING, Any
-from urllib.parse import unquote, urlsplit, urlunsplit
+from urllib.parse import unquote, urljoin, urlsplit, urlunsplit
 
 from genred import __version__
 from genred.errors import AccessError, GenredError, InputError, UnavailableError
@@ -32,6 +32,10 @@ TIMEOUT_S = 10.0
 SNIFF_BYTES = 1024
 """Looked at to tell audio from a web page or a playlist."""
 
+MOST_REDIRECTS = 5
+"""A station's load balancer needs one or two."""
+
+_REDIRECTS = {301, 302, 303, 307, 308}
 _WEB_PAGES = {"text/html", "application/xhtml+xml"}
 
 
@@ -109,23 +113,46 @@ class Station:
             ) from None
 
     def _open(self, url: str) -> Any:
+        for _ in range(MOST_REDIRECTS + 1):
+            try:
+                return self._ask(url)
+            except urllib.error.HTTPError as error:
+                # Closed unread: its body may be of any length.
+                error.close()
+                if error.code not in _REDIRECTS or not error.headers.get("location"):
+                    raise _refused(self._shown, error) from None
+                url = _redirected(url, error.headers["location"])
+            except (OSError, http.client.HTTPException, ValueError) as error:
+                raise UnavailableError(
+                    f"{self._shown}: cannot be reached: {reason(error)}",
+                    "check the address and the network",
+                ) from None
+        raise UnavailableError(f"{self._shown}: redirects without end")
+
+    def _ask(self, url: str) -> Any:
         plain, credentials = _split(url)
-        request = urllib.request.Request(plain, headers={"User-Agent": f"genred/{__version__}"})  # noqa: S310 - only http and https have a handler here
-        request.add_header("Icy-MetaData", "1")
+        request = urllib.request.Request(  # noqa: S310 - only http and https have a handler here
+            plain, headers={"User-Agent": f"genred/{__version__}", "Icy-MetaData": "1"}
+        )
         if credentials:
             request.add_unredirected_header("Authorization", f"Basic {credentials}")
-        try:
-            return _opener(self._sockets.append).open(request, timeout=TIMEOUT_S)
-        except urllib.error.HTTPError as error:
-            error.close()
-            raise _refused(self._shown, error) from None
-        except GenredError:
-            raise
-        except (OSError, http.client.HTTPException, ValueError) as error:
-            raise UnavailableError(
-                f"{self._shown}: cannot be reached: {reason(error)}",
-                "check the address and the network",
-            ) from None
+        return _opener(self._sockets.append).open(request, timeout=TIMEOUT_S)
+
+
+def _redirected(url: str, location: str) -> str:
+    """Where a redirect leads: to http or https alone; credentials stay with their own server.
+
+    Raises :class:`InputError` for anything else.
+    """
+    target = urlsplit(urljoin(url, location))
+    if target.scheme.lower() not in {"http", "https"} or not target.hostname:
+        raise InputError(f"{mask(url)}: leads to {mask(location)[:200]!r}, which is not the web")
+    before = urlsplit(url)
+    host = target.netloc.rpartition("@")[2]
+    login, at, own_host = before.netloc.rpartition("@")
+    if (target.scheme, host) == (before.scheme, own_host):
+        host = login + at + host
+    return urlunsplit(target._replace(netloc=host))
 
 
 def reason(error: BaseException) -> str:
@@ -198,20 +225,6 @@ class _Response(http.client.HTTPResponse):
         super().begin()
 
 
-class _SafeRedirects(urllib.request.HTTPRedirectHandler):
-    """Follows to http and https alone, and keeps credentials for the host they are meant for."""
-
-    max_redirections = 5
-
-    def redirect_request(
-        self, req: urllib.request.Request, fp: Any, code: int, msg: str, headers: Any, newurl: str
-    ) -> urllib.request.Request | None:
-        if urlsplit(newurl).scheme.lower() not in {"http", "https"}:
-            raise InputError(f"{mask(req.full_url)}: leads to {mask(newurl)}, which is not the web")
-        plain, _ = _split(newurl)
-        return super().redirect_request(req, fp, code, msg, headers, plain)
-
-
 def _opener(on_socket: Callable[[socket.socket], None]) -> urllib.request.OpenerDirector:
     """A client with no other protocols than http and https: no file, no ftp, no data."""
 
@@ -240,7 +253,6 @@ def _opener(on_socket: Callable[[socket.socket], None]) -> urllib.request.Opener
         urllib.request.ProxyHandler(),
         Http(),
         Https(),
-        _SafeRedirects(),
         urllib.request.HTTPDefaultErrorHandler(),
         urllib.request.HTTPErrorProcessor(),
         urllib.request.UnknownHandler(),
