@@ -47,7 +47,9 @@ def test_a_microphone(radio, channel, hz):
     assert -0.05 < ear.clock.now() - ear.chunks[-1].end < 0.7
 
 
-@pytest.mark.parametrize("options", [{"rate": 16_000, "channels": 1}, {"rate": 48_000}])
+@pytest.mark.parametrize(
+    "options", [{"rate": 16_000, "channels": 1}, {"rate": 48_000, "channel": "left"}]
+)
 def test_rate_and_channels_as_set(radio, options):
     """Not only its native rate."""
     with Ear(device_source("PULS", **options)) as ear:
@@ -73,7 +75,7 @@ def test_two_feeds_on_one_device(radio):
 
 @pytest.mark.slow
 def test_the_sound_server_dies_and_comes_back(radio, monkeypatch):
-    """As if unplugged: nothing is raised by PortAudio, but it is noticed; then it is found again."""
+    """As if unplugged: PortAudio raises nothing, but it is noticed, and found again later."""
     import genred.sources.device
 
     monkeypatch.setattr(genred.sources.device, "NO_CALLBACK_S", 2.5)
@@ -122,7 +124,11 @@ def test_a_missing_device_is_waited_for(pulse):
 
 def genred(*arguments):
     return subprocess.run(
-        [sys.executable, "-m", "genred", *arguments], capture_output=True, text=True, timeout=60
+        [sys.executable, "-m", "genred", *arguments],
+        check=False,
+        capture_output=True,
+        text=True,
+        timeout=60,
     )
 
 
@@ -140,13 +146,11 @@ def test_the_command_devices(pulse):
 
 def test_without_any_device(tmp_path, monkeypatch):
     """Exit code 69 and one line, also as JSON."""
-    empty = tmp_path / "asound.conf"
-    empty.write_text("")
-    monkeypatch.setenv("ALSA_CONFIG_PATH", str(empty))
+    monkeypatch.setenv("PULSE_SERVER", f"unix:{tmp_path}/nobody")
     for arguments in (["devices"], ["devices", "--json"]):
         shown = genred(*arguments)
         if "device:" in shown.stdout:
-            pytest.skip("this machine has sound devices that need no ALSA configuration")
+            pytest.skip("this machine has sound devices of its own")
         assert shown.returncode == 69
         assert "no sound device with an input" in shown.stderr
         assert "Traceback" not in shown.stderr
@@ -160,7 +164,9 @@ def test_without_portaudio(tmp_path):
         f"import sys; sys.path.insert(0, {str(tmp_path)!r})\n"
         "from genred.__main__ import main; sys.exit(main(['devices']))"
     )
-    shown = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, timeout=60)
+    shown = subprocess.run(
+        [sys.executable, "-c", code], check=False, capture_output=True, text=True, timeout=60
+    )
     assert shown.returncode == 69
     assert "libportaudio2" in shown.stderr
     assert "Traceback" not in shown.stderr

@@ -26,7 +26,7 @@ def test_in_real_time():
 
 
 def test_the_truth_changes_at_the_boundary():
-    """Each chunk carries the label of its last sample; the sound is the station's, to the sample."""
+    """Each chunk carries the label of its last sample."""
     clock = FakeClock()
     wake = threading.Event()
     intake = FeedIntake("x", RATE, HOP, 120, wake, clock)

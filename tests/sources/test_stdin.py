@@ -103,9 +103,9 @@ def test_a_pause_of_the_writer_is_a_gap(monkeypatch):
     monkeypatch.setattr(genred.sources.stdin, "STALL_S", 0.5)
     code = (
         "import sys, time\n"
-        "for _ in range(2):\n"
+        "for pause in (1.5, 0):\n"
         "    sys.stdout.buffer.write(b'\\x00\\x10' * 16000); sys.stdout.buffer.flush()\n"
-        "    time.sleep(1.5)\n"
+        "    time.sleep(pause)\n"
     )
     with writer(code) as process:
         source = PcmSource(process.stdout.fileno(), SystemClock(), rate=16_000)
@@ -186,6 +186,6 @@ def test_a_fifo_whose_writer_leaves(tmp_path):
             thread.join()
             assert loudest_hz(heard) == pytest.approx(hz, abs=5)
             assert ear.chunks[4 * turn].fresh
-        ear.listen(lambda: ear.intake.status is SourceStatus.RECONNECTING, seconds=5)
-        assert ear.intake.status is SourceStatus.RECONNECTING
+            ear.listen(lambda: ear.intake.status is SourceStatus.RECONNECTING, seconds=5)
+            assert ear.intake.status is SourceStatus.RECONNECTING
         assert ear.intake.reconnects == 1
