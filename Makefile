@@ -13,7 +13,7 @@ DEBIAN_RUN := libportaudio2
 DEBIAN_TEST := libportaudio2 mosquitto mosquitto-clients pulseaudio pulseaudio-utils \
 	libasound2-plugins icecast2 ffmpeg tmux openssl
 
-.PHONY: run test check format figures picture constraints clean
+.PHONY: run test check format picture readme constraints clean
 
 run: $(VENV)/.runtime
 	@$(call debian,$(DEBIAN_RUN))
@@ -32,6 +32,13 @@ check: $(VENV)/.everything
 format: $(VENV)/.everything
 	$(BIN)/ruff format .
 	$(BIN)/ruff check --fix .
+
+# The dashboard's picture, and every block of the README that a command prints.
+picture: $(VENV)/.runtime
+	$(BIN)/genred picture --out docs/dashboard.svg
+
+readme: $(VENV)/.everything picture
+	$(BIN)/python tests/update_readme.py
 
 constraints: $(VENV)/.everything
 	$(BIN)/python -m pip freeze --exclude-editable --exclude pip > constraints.txt

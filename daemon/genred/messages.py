@@ -27,7 +27,7 @@ class EventType(StrEnum):
     CHANGED = "changed"
     """Another label than before."""
     ENDED = "ended"
-    """The last label is over and none follows: the audio has gone away."""
+    """The last label is over and none follows, nor dead air: the audio has gone away."""
     DEAD_AIR = "dead_air"
     """Silence has lasted for longer than a radio station's should."""
     RECOVERED = "recovered"

@@ -134,6 +134,13 @@ def test_reset_tells_the_end_and_forgets():
     assert listener.judge.reset() == []
 
 
+def test_audio_that_goes_away_in_dead_air_has_not_recovered():
+    listener = Listener().hear(ROCK, 20).hear(ROCK, 24, QUIET)
+    (ended,) = listener.judge.reset()
+    assert (ended.event, ended.segment.label) == (EventType.ENDED, SILENCE)
+    assert not listener.judge.gate.dead_air
+
+
 def test_segments_follow_each_other_without_gap_or_overlap():
     rng = np.random.default_rng(3)
     listener = Listener()

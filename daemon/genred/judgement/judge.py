@@ -60,10 +60,8 @@ class Judge:
         self._sum, self._count = 0.0, 0
 
     def reset(self) -> list[Change]:
-        """Forget everything, as after a gap; tells what has ended by that."""
+        """Forget everything, as after a gap; tells what has ended by that, dead air included."""
         changes = []
-        if self.gate.dead_air:
-            changes.append(Change(EventType.RECOVERED, self._silence(self._end)))
         if self.segment is not None and self._started:
             changes.append(Change(EventType.ENDED, self._over(self.segment, self._end)))
         self.gate = Gate()
