@@ -89,7 +89,8 @@ def test_a_feed_from_its_start_to_its_end(model):
 def test_states_are_sent_on_change_alone(model):
     told, _ = listen(model, [[Play(sound(0.5, 60))]])
     labels = [state.label for state in of(told, FeedState)]
-    assert labels.count("rock") <= 3  # the change, and at most heartbeats
+    # The change and some heartbeats (two threads move the clock), not the 237 decisions.
+    assert 1 <= labels.count("rock") <= 10
     states = of(told, FeedState)
     assert [state.seq for state in states] == list(range(1, len(states) + 1))
     assert of(told, FeedState)[-1].label == "unknown"
