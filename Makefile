@@ -52,10 +52,12 @@ $(VENV)/bin/python:
 	@$(PYTHON) -m venv $(VENV) || \
 		{ rm -rf $(VENV); echo "install it first: apt-get install python3.11-venv"; exit 1; }
 
-# The runtime alone: no torch, well under 300 MB.
+# The runtime alone: no torch, well under 300 MB. Bytecode is made of what is really imported; the
+# setuptools that venv brings is of no use here, building happens in isolation.
 $(VENV)/.runtime: pyproject.toml constraints.txt | $(VENV)/bin/python
 	@echo "setting up the runtime in $(VENV) ..."
-	@$(PIP) install -c constraints.txt -e '.[cpu]'
+	@$(PIP) install --no-compile -c constraints.txt -e '.[cpu]'
+	@$(PIP) uninstall --yes setuptools
 	@touch $@
 
 $(VENV)/.everything: pyproject.toml constraints.txt | $(VENV)/bin/python
