@@ -82,16 +82,24 @@ def finished(tmp_path_factory):
 
 
 def test_a_run_writes_all_it_promises(finished):
-    """Model, metrics, card, picture, history and both checkpoints are there."""
+    """Model, metrics, card, pictures, page, history, logs and both checkpoints are there."""
     _, _, base = finished
     assert sorted(path.name for path in (base / "out").iterdir()) == [
         "MODEL_CARD.md",
         "best.pt",
         "confusion.png",
+        "curves.png",
         "history.csv",
         "last.pt",
         "metrics.json",
         "model.onnx",
+        "model_config.json",
+        "performance_metrics.json",
+        "reliability.png",
+        "report.html",
+        "spectrograms.png",
+        "tensorboard",
+        "training.log",
     ]
     with (base / "out" / "history.csv").open() as file:
         assert [row["epoch"] for row in csv.DictReader(file)] == list("123456")

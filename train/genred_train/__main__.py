@@ -22,14 +22,23 @@ are taken for artists), or a folder with a manifest.csv (path,label,group,split)
 no artist, stands on both sides of a split."""
 
 _EPILOG = """\
-Into --out go model.onnx, metrics.json, MODEL_CARD.md, confusion.png, history.csv and the
-checkpoints best.pt and last.pt.
+Into --out go model.onnx, metrics.json, MODEL_CARD.md, report.html with its pictures, history.csv,
+training.log, TensorBoard events and the checkpoints best.pt and last.pt.
 
 example:  genred train configs/train/compact.toml --data ~/music-by-genre
 """
 
 # What the lab needs beyond the daemon.
-_NEEDED = ("torch", "torchaudio", "onnx", "onnxscript", "matplotlib", "onnxruntime")
+_NEEDED = (
+    "torch",
+    "torchaudio",
+    "onnx",
+    "onnxscript",
+    "matplotlib",
+    "onnxruntime",
+    "jinja2",
+    "tensorboard",
+)
 
 _INTERRUPTED = 130
 

@@ -3,10 +3,13 @@
 from __future__ import annotations
 
 from contextlib import contextmanager
-from typing import TYPE_CHECKING
+from datetime import datetime
+from typing import TYPE_CHECKING, TextIO
 
 import rich.console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
+
+from genred.errors import OutputError
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Sequence
@@ -23,10 +26,44 @@ class Console:
 
     def __init__(self, console: rich.console.Console | None = None) -> None:
         self._console = console or rich.console.Console(stderr=True, highlight=False)
+        self._noted: list[str] = []
+        self._log: TextIO | None = None
 
     def note(self, text: str) -> None:
         """One line."""
         self._console.print(text, markup=False, soft_wrap=True)
+        now = datetime.now().astimezone().isoformat(timespec="seconds")
+        self._noted.append(f"{now}  {text}\n")
+        if self._log is not None:
+            self._write_log()
+
+    @contextmanager
+    def logged(self, path: Path) -> Iterator[None]:
+        """Add all notes, those before included, with their times to a file, line by line.
+
+        Raises :class:`OutputError` if it cannot be written.
+        """
+        try:
+            self._log = path.open("a", encoding="utf-8")
+        except OSError as error:
+            raise OutputError(f"cannot write {path}: {error.strerror}", "make room there") from None
+        with self._log:
+            self._write_log()
+            try:
+                yield
+            finally:
+                self._log = None
+
+    def _write_log(self) -> None:
+        assert self._log is not None
+        try:
+            self._log.writelines(self._noted)
+            self._log.flush()
+        except OSError as error:
+            raise OutputError(
+                f"cannot write {self._log.name}: {error.strerror}", "make room there"
+            ) from None
+        self._noted.clear()
 
     def unusable(self, items: Sequence[Unusable], folder: Path) -> None:
         """List the files that were skipped."""

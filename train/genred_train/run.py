@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
-import csv
 import json
 import os
 import random
 import time
 from collections import defaultdict
-from dataclasses import asdict, dataclass, fields
+from dataclasses import dataclass
 from datetime import UTC, datetime
 from importlib.metadata import version
 from typing import TYPE_CHECKING, Any
@@ -23,7 +22,7 @@ from genred.model.metadata import (
 )
 from genred.model.metadata import Network as NetworkMetadata
 from genred.model.metadata import Training as TrainingMetadata
-from genred_train import card, judging, networks, plots, scoring
+from genred_train import card, judging, networks, scoring
 from genred_train.calibration import fit_temperature
 from genred_train.data import corpus as corpora
 from genred_train.data.catalogue import SPLITS
@@ -31,6 +30,8 @@ from genred_train.data.heard import Heard
 from genred_train.export import macs, model_file
 from genred_train.export.step import Step
 from genred_train.front_end import frames_in
+from genred_train.report import folder as report
+from genred_train.report.recorder import Recorder
 from genred_train.training import Epoch, Trainer
 
 if TYPE_CHECKING:
@@ -63,8 +64,9 @@ class Options:
 def train(recipe: Recipe, options: Options, console: Console) -> dict[str, Any]:
     """Carry out a recipe; returns what stands in ``metrics.json``.
 
-    Writes ``model.onnx``, ``metrics.json``, ``MODEL_CARD.md``, ``confusion.png``,
-    ``history.csv``, ``best.pt`` and ``last.pt`` into ``options.out``. Raises
+    Writes ``model.onnx``, ``metrics.json``, ``MODEL_CARD.md``, ``history.csv``,
+    ``training.log``, TensorBoard's events, ``best.pt``, ``last.pt`` and all that
+    :mod:`genred_train.report.folder` makes of them into ``options.out``. Raises
     :class:`~genred.errors.GenredError` with one clear line for anything that people can mend.
     """
     device = choose_device(options.device)
@@ -81,7 +83,8 @@ def train(recipe: Recipe, options: Options, console: Console) -> dict[str, Any]:
             f"cannot make {folder}: {error.strerror}", "choose another --out"
         ) from None
 
-    fitted = fit(recipe, corpus, folder, device, console, resume=options.resume)
+    with console.logged(folder / "training.log"):
+        fitted = fit(recipe, corpus, folder, device, console, resume=options.resume)
     trainer, temperature = fitted.trainer, fitted.temperature
     metadata, differences = export(
         recipe, corpus, fitted.network, temperature, folder / "model.onnx"
@@ -90,6 +93,7 @@ def train(recipe: Recipe, options: Options, console: Console) -> dict[str, Any]:
         "name": recipe.name,
         "created": metadata.training.created,
         "seed": recipe.training.seed,
+        "published": [each.model_dump() for each in recipe.published],
         "versions": metadata.training.versions,
         "data": describe(corpus),
         "model": _model_facts(metadata, folder / "model.onnx"),
@@ -109,15 +113,7 @@ def train(recipe: Recipe, options: Options, console: Console) -> dict[str, Any]:
         metrics[split] = _judge(trainer, fitted.network, corpus.of(split), temperature)
     _write(folder / "metrics.json", json.dumps(metrics, indent=1) + "\n")
     _write(folder / "MODEL_CARD.md", card.write(metrics, recipe))
-    test = metrics["test"]
-    plots.confusion_matrix(
-        [
-            ("test, windows (% of row)", test["window"]["confusion"]),
-            ("test, tracks (% of row)", test["track"]["confusion"]),
-        ],
-        corpus.label_names,
-        folder / "confusion.png",
-    )
+    report.write_all(folder, report.Finished(recipe, corpus, metadata, metrics, trainer.history))
     return metrics
 
 
@@ -142,17 +138,22 @@ def fit(
 ) -> Fitted:
     """Train on a corpus's training split and calibrate on its validation split.
 
-    Writes ``best.pt``, ``last.pt`` and ``history.csv`` into ``folder``; with ``resume``, goes on
-    from the ``last.pt`` that is there.
+    Writes ``best.pt``, ``last.pt``, ``history.csv`` and TensorBoard's events into ``folder``;
+    with ``resume``, goes on from the ``last.pt`` that is there.
     """
     network = build_network(recipe, len(corpus.labels))
     trainer = Trainer(recipe, corpus, network, device)
     if resume:
         trainer.resume(folder / "last.pt")
         console.note(f"resumed after epoch {len(trainer.history)}")
-    best = trainer.fit(folder, lambda epoch: _tell(epoch, recipe, console))
+    with Recorder(folder) as recorder:
+
+        def told(epoch: Epoch) -> None:
+            _tell(epoch, recipe, console)
+            recorder.epoch(trainer.history)
+
+        best = trainer.fit(folder, told)
     seconds = sum(epoch.seconds for epoch in trainer.history)
-    _write_history(trainer.history, folder / "history.csv")
     answers = scoring.logits(best, trainer.transform, corpus, trainer.validation, device)
     temperature = fit_temperature(answers, trainer.validation.labels)
     return Fitted(best, temperature, trainer, seconds)
@@ -333,13 +334,6 @@ def _model_facts(metadata: ModelMetadata, path: Path) -> dict[str, Any]:
         "sample_rate": metadata.sample_rate,
         "license": metadata.license,
     }
-
-
-def _write_history(history: list[Epoch], path: Path) -> None:
-    with path.open("w", newline="", encoding="utf-8") as file:
-        writer = csv.DictWriter(file, [field.name for field in fields(Epoch)])
-        writer.writeheader()
-        writer.writerows(asdict(epoch) for epoch in history)
 
 
 def _write(path: Path, text: str) -> None:

@@ -1,0 +1,159 @@
+"""Runs side by side: one row a run, for terminals, pages and Markdown."""
+
+from __future__ import annotations
+
+import json
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+from genred.errors import InputError, OutputError
+from genred_train.report import speed
+from genred_train.report.page import minutes
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+    from pathlib import Path
+
+    from genred_train.report.speed import Speed
+
+METRICS = "metrics.json"
+MODEL = "model.onnx"
+
+BEGIN = "<!-- lab table -->"
+END = "<!-- end of lab table -->"
+
+HEADERS = (
+    "run",
+    "window macro F1",
+    "track macro F1",
+    "window accuracy",
+    "track accuracy",
+    "parameters",
+    "multiply-adds a second",
+    "ms a window, one core",
+    "training",
+    "published, other data",
+)
+
+# What stands where something was not measured.
+_NOTHING = "not measured"
+
+
+@dataclass(frozen=True)
+class Run:
+    """A run's folder, its ``metrics.json``, and what a window costs here (if there is a model)."""
+
+    folder: Path
+    metrics: dict[str, Any]
+    speed: Speed | None
+
+    @property
+    def cells(self) -> list[str]:
+        """One cell for each of :data:`HEADERS`."""
+        model, training = self.metrics["model"], self.metrics["training"]
+        test = self.metrics.get("test", {})
+        published = "; ".join(
+            f"{each['figure']} {each['value']} ({each['data']})"
+            for each in self.metrics.get("published", ())
+        )
+        return [
+            str(self.metrics["name"]),
+            *(
+                _figure(test.get(unit), measure)
+                for measure in ("macro_f1", "accuracy")
+                for unit in ("window", "track")
+            ),
+            f"{model['parameters']:,}",
+            f"{model['macs_per_second'] / 1e6:,.1f} M",
+            f"{self.speed.milliseconds:.3g}" if self.speed else _NOTHING,
+            f"{minutes(training['seconds'])}, {training['device']}",
+            published or "-",
+        ]
+
+
+def read(folder: Path) -> Run:
+    """Read a run's folder and time its model.
+
+    Raises :class:`InputError` if it is no folder of a run.
+    """
+    path = folder / METRICS
+    try:
+        metrics = json.loads(path.read_text(encoding="utf-8"))
+        run = Run(folder, metrics, None)
+        _ = run.cells  # whatever a row needs must be there
+    except OSError as error:
+        raise InputError(
+            f"cannot read {path}: {error.strerror}",
+            "name the folder of a run, --out of genred train",
+        ) from None
+    except (ValueError, KeyError, TypeError, AttributeError):
+        raise InputError(
+            f"{path} holds no figures of a run", "name the folder of a run, --out of genred train"
+        ) from None
+    model = folder / MODEL
+    return Run(folder, metrics, speed.measure(model) if model.exists() else None)
+
+
+def notes(runs: Sequence[Run]) -> list[str]:
+    """What must be known to read the table: whether the data were the same, and the machine."""
+    found = []
+    fingerprints = {run.metrics["data"]["fingerprint"] for run in runs}
+    if len(fingerprints) > 1:
+        listed = ", ".join(
+            f"{run.metrics['name']} {run.metrics['data']['fingerprint'][:12]}" for run in runs
+        )
+        found.append(
+            "These runs were not judged on the same recordings and splits, so that their figures "
+            f"cannot be compared one to one. Data: {listed}."
+        )
+    else:
+        found.append(f"All on data {next(iter(fingerprints))[:12]}.")
+    processors = sorted({run.speed.processor for run in runs if run.speed})
+    if processors:
+        found.append(
+            f"Milliseconds: median of one decision on one core of {', '.join(processors)}, through "
+            "onnxruntime, front end included."
+        )
+    if any(run.metrics.get("published") for run in runs):
+        found.append("Published figures are of other data, other splits and mostly whole tracks.")
+    return found
+
+
+def markdown(runs: Sequence[Run]) -> str:
+    """The table and its notes as Markdown."""
+    lines = [HEADERS, ["---", *["---:"] * (len(HEADERS) - 2), "---"], *(run.cells for run in runs)]
+    table = "\n".join("| " + " | ".join(c.replace("|", "/") for c in line) + " |" for line in lines)
+    told = (
+        "Test split: groups that were not trained on, read once. In brackets: 95 % intervals, "
+        "bootstrapped over groups."
+    )
+    return table + "\n\n" + "\n".join([told, *notes(runs)]) + "\n"
+
+
+def put_into(path: Path, text: str) -> None:
+    """Replace what stands between :data:`BEGIN` and :data:`END` in a file.
+
+    Raises :class:`InputError` if the file or its markers are not there, :class:`OutputError` if
+    it cannot be written.
+    """
+    try:
+        old = path.read_text(encoding="utf-8")
+    except OSError as error:
+        raise InputError(f"cannot read {path}: {error.strerror}") from None
+    before, begin, rest = old.partition(BEGIN)
+    _, end, after = rest.partition(END)
+    if not (begin and end):
+        raise InputError(f"{path} has no place for a table", f"add the lines {BEGIN} and {END}")
+    beside = path.with_name(f"{path.name}.new")
+    try:
+        beside.write_text(f"{before}{begin}\n{text}{end}{after}", encoding="utf-8")
+        beside.replace(path)
+    except OSError as error:
+        raise OutputError(f"cannot write {path}: {error.strerror}", "make room there") from None
+
+
+def _figure(judged: dict[str, Any] | None, measure: str) -> str:
+    if judged is None:
+        return _NOTHING
+    low, high = judged["intervals"][measure]
+    return f"{judged[measure]:.3f} [{low:.3f}, {high:.3f}]"
