@@ -46,19 +46,42 @@ class Decision:
 
 
 class Analyser:
-    """Judges ``len(by)`` feeds, each a row with a state of its own."""
+    """Judges some feeds, each a row with a state of its own; rows may come and go."""
 
     def __init__(self, model: Model, by: Sequence[JudgementSettings]) -> None:
         self.model = model
-        self._state = model.new_state(len(by))
-        self._belief = uniform(len(by), len(model.metadata.labels))
-        self._heard = np.zeros(len(by), np.int64)
-        self.judges = [Judge(model.metadata, each) for each in by]
-        hop_s = model.metadata.hop / model.metadata.sample_rate
+        self.judges: list[Judge] = []
+        self._state: Floats
+        self._belief: Floats
+        self._heard: NDArray[np.int64]
+        self.arrange([None] * len(by), by)
+
+    def arrange(self, rows: Sequence[int | None], by: Sequence[JudgementSettings]) -> None:
+        """Have ``len(rows)`` rows from now on, each judged by one of ``by``.
+
+        A number takes a row on with all that it remembers, None begins a new one; a row that is
+        not named is forgotten.
+        """
+        metadata = self.model.metadata
+        state = self.model.new_state(len(rows))
+        belief = uniform(len(rows), len(metadata.labels))
+        heard = np.zeros(len(rows), np.int64)
+        judges = []
+        for row, (former, each) in enumerate(zip(rows, by, strict=True)):
+            if former is None:
+                judges.append(Judge(metadata, each))
+                continue
+            state[row] = self._state[former]
+            belief[row] = self._belief[former]
+            heard[row] = self._heard[former]
+            judges.append(self.judges[former])
+            judges[-1].by = each
+        self._state, self._belief, self._heard, self.judges = state, belief, heard, judges
+        hop_s = metadata.hop / metadata.sample_rate
         self._change = np.array(
-            [[min(hop_s / each.mean_duration_s, 0.5)] for each in by], np.float32
-        )
-        self._evidence = np.array([[each.evidence] for each in by], np.float32)
+            [min(hop_s / each.mean_duration_s, 0.5) for each in by], np.float32
+        ).reshape(-1, 1)
+        self._evidence = np.array([each.evidence for each in by], np.float32).reshape(-1, 1)
 
     def reset(self, row: int) -> list[Change]:
         """Begin anew on ``row``, as after a gap; tells what has ended by that."""

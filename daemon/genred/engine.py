@@ -8,16 +8,18 @@ from __future__ import annotations
 
 import logging
 import threading
+from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Final
 
 import numpy as np
 
 from genred import __version__
 from genred.analysis import Analyser
-from genred.feed import Display, Feed, FeedSetup
+from genred.feed import Display, Feed, FeedSetup, Kept
 from genred.intake import Chunk, FeedIntake
 from genred.messages import Message, NodeInfo, SourceStatus
 from genred.publishers.base import FeedInfo
+from genred.service.pulse import Pulse
 from genred.sources.runner import FeedRunner
 from genred.views import NodeView
 
@@ -45,6 +47,24 @@ MAX_TICKS_IN_A_ROW: Final = 64
 """After so many batches without a pause (files read fast) the rest gets its turn."""
 
 
+@dataclass(frozen=True, slots=True)
+class Arrangement:
+    """What the engine shall work with from now on.
+
+    Feeds that are neither kept nor set up anew end; publishers that it does not name are told
+    nothing more, but are not stopped.
+    """
+
+    feeds: Sequence[FeedSetup | Kept]
+    publishers: Sequence[Publisher]
+    heartbeat_s: float
+    scores: bool
+    made: threading.Event = field(default_factory=threading.Event)
+    """Set when it holds."""
+    ended: list[Feed] = field(default_factory=list)
+    """The feeds that have ended by it; their sources may still be about to return."""
+
+
 class Engine:
     """Listens to all feeds until they end or it is told to stop."""
 
@@ -68,24 +88,27 @@ class Engine:
         self._scores = scores
         self._wake = threading.Event()
         self._lock = threading.Lock()
+        self._display = display or Display()
+        self._arrangement: Arrangement | None = None
+        self._turns = 0
         self._started_at = clock.now()
         self._next_heartbeat = clock.monotonic() + heartbeat_s
         self._analyser = Analyser(model, [setup.judgement for setup in setups])
-        metadata = model.metadata
-        self._audio = np.zeros((len(setups), metadata.hop), np.float32)
-        self.feeds: list[Feed] = []
-        for row, setup in enumerate(setups):
-            intake = FeedIntake(
-                setup.settings.id,
-                metadata.sample_rate,
-                metadata.hop,
-                setup.settings.buffer_s,
-                self._wake,
-                clock,
-            )
-            runner = FeedRunner(setup.source, intake, clock, retry=setup.retry)
-            judge = self._analyser.judges[row]
-            self.feeds.append(Feed(setup, intake, runner, judge, metadata, display or Display()))
+        self._audio = np.zeros((len(setups), model.metadata.hop), np.float32)
+        self.feeds = [self._feed(row, setup) for row, setup in enumerate(setups)]
+
+    def _feed(self, row: int, setup: FeedSetup) -> Feed:
+        metadata = self.model.metadata
+        intake = FeedIntake(
+            setup.settings.id,
+            metadata.sample_rate,
+            metadata.hop,
+            setup.settings.buffer_s,
+            self._wake,
+            self._clock,
+        )
+        runner = FeedRunner(setup.source, intake, self._clock, retry=setup.retry)
+        return Feed(setup, intake, runner, self._analyser.judges[row], metadata, self._display)
 
     @property
     def info(self) -> NodeInfo:
@@ -113,15 +136,16 @@ class Engine:
 
     def run(self, stop: threading.Event) -> None:
         """Listen until ``stop`` is set or all feeds have ended; publishers are told of the end."""
-        infos = [FeedInfo(id=feed.id, source=feed.source.description) for feed in self.feeds]
         for publisher in self.publishers:
-            publisher.start(self.info, infos)
+            publisher.start(self.info, self.feed_infos())
         for feed in self.feeds:
             feed.runner.start()
         try:
             while not stop.is_set() and not self.finished:
                 self._clock.wait(self._wake, POLL_S)
                 self._wake.clear()
+                self._turns += 1
+                self._make_arrangement()
                 if len(self.feeds) > 1:
                     self._clock.wait(stop, COALESCE_S)
                 for _ in range(MAX_TICKS_IN_A_ROW):
@@ -132,6 +156,58 @@ class Engine:
                 self.look_after()
         finally:
             self._stop()
+
+    def feed_infos(self) -> list[FeedInfo]:
+        """What publishers are told of the feeds before anything is heard."""
+        return [FeedInfo(id=feed.id, source=feed.source.description) for feed in self.feeds]
+
+    def arrange(self, arrangement: Arrangement) -> None:
+        """Ask for another arrangement, from any thread; the engine's own makes it, soon.
+
+        Feeds that stay lose nothing: window, belief, segment, counters and what waits in their
+        ring go on.
+        """
+        self._arrangement = arrangement
+        self._wake.set()
+
+    def _make_arrangement(self) -> None:
+        wanted, self._arrangement = self._arrangement, None
+        if wanted is None:
+            return
+        former = {feed.id: row for row, feed in enumerate(self.feeds)}
+        kept = {each.id for each in wanted.feeds if isinstance(each, Kept)}
+        gone = {feed.id: feed for feed in self.feeds if feed.id not in kept}
+        for feed in gone.values():
+            feed.runner.stop(0)
+            feed.intake.set_status(SourceStatus.ENDED)
+            self._close(feed)
+        judgements = [each.judgement for each in wanted.feeds]
+        rows = [former[each.id] if isinstance(each, Kept) else None for each in wanted.feeds]
+        fresh = []
+        with self._lock:
+            self._analyser.arrange(rows, judgements)
+            feeds = []
+            for row, each in enumerate(wanted.feeds):
+                if isinstance(each, Kept):
+                    feeds.append(self.feeds[former[each.id]])
+                    continue
+                feed = self._feed(row, each)
+                if feed.id in gone:
+                    feed.count_on_from(gone[feed.id])
+                feeds.append(feed)
+                fresh.append(feed)
+            self.feeds = feeds
+            self._audio = np.zeros((len(feeds), self.model.metadata.hop), np.float32)
+        self._heartbeat_s, self._scores = wanted.heartbeat_s, wanted.scores
+        self._next_heartbeat = self._clock.monotonic()  # all is told anew, at once
+        for publisher in wanted.publishers:
+            if publisher in self.publishers:
+                publisher.rearrange(self.info, self.feed_infos())
+        self.publishers = tuple(wanted.publishers)
+        for feed in fresh:
+            feed.runner.start()
+        wanted.ended.extend(gone.values())
+        wanted.made.set()
 
     def _stop(self) -> None:
         for feed in self.feeds:
@@ -196,6 +272,11 @@ class Engine:
                 with self._lock:
                     health, state = feed.health(now), feed.state(now)
                 self._tell(health, state)
+
+    def pulse(self) -> Pulse:
+        """How far everything has got; may be called from any thread."""
+        with self._lock:
+            return Pulse(self._turns, tuple(feed.pulse() for feed in self.feeds))
 
     def view(self) -> NodeView:
         """Everything a display shows, at this moment; may be called from any thread."""

@@ -18,6 +18,7 @@ from genred.messages import (
     FeedState,
     SourceStatus,
 )
+from genred.service.pulse import FeedPulse
 from genred.views import FeedView, Segment
 
 if TYPE_CHECKING:
@@ -51,6 +52,14 @@ class FeedSetup:
 
 
 @dataclass(frozen=True, slots=True)
+class Kept:
+    """A feed that is there already and stays, with another judgement perhaps."""
+
+    id: str
+    judgement: JudgementSettings
+
+
+@dataclass(frozen=True, slots=True)
 class Display:
     """How much of the past is kept for a display; all zero where there is none."""
 
@@ -71,6 +80,7 @@ class Feed:
         display: Display,
     ) -> None:
         self.id = setup.settings.id
+        self.settings = setup.settings
         self.source = setup.source
         self.intake = intake
         self.runner = runner
@@ -94,6 +104,7 @@ class Feed:
         self._decision: Decision | None = None
         self._info: StreamInfo | None = None
         self._decisions = 0
+        self._judged = 0
         self._lag_ms = 0.0
         self._state_told: tuple[object, ...] = ()
 
@@ -102,6 +113,7 @@ class Feed:
         self._decision = decision
         self._info = chunk.info
         self._lag_ms = lag_s * 1000
+        self._judged += 1
         if decision.smoothed is not None:
             self._decisions += 1
         self._peaks.append(decision.peak_dbfs)
@@ -228,6 +240,25 @@ class Feed:
                 round(self._decision.level_dbfs, 1) if self._decision is not None else FLOOR_DBFS
             ),
             last_error=intake.last_error,
+        )
+
+    def count_on_from(self, former: Feed) -> None:
+        """Take the place of ``former``, a feed of the same id: its readers see one sequence."""
+        self._seq = former._seq
+
+    def pulse(self) -> FeedPulse:
+        """How far it has got, and what is heard."""
+        segment = self._judge.segment
+        return FeedPulse(
+            id=self.id,
+            status=self.intake.status,
+            interrupted=self.intake.interrupted,
+            written=self.intake.written_samples,
+            judged=self._judged,
+            waiting=self.intake.available() >= self.intake.hop,
+            label=segment.label if segment is not None else UNKNOWN,
+            confidence=segment.confidence if segment is not None else 0.0,
+            dead_air=self._judge.gate.dead_air,
         )
 
     def view(self, now: float) -> FeedView:

@@ -119,6 +119,11 @@ class FeedIntake:
         return self._ring.written
 
     @property
+    def interrupted(self) -> bool:
+        """Has the source said that audio is missing, and not delivered any since?"""
+        return self._broken
+
+    @property
     def gaps(self) -> int:
         """Times audio was missing, overflows included."""
         return self._source_gaps + self._ring.laps

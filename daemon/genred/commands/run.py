@@ -3,16 +3,19 @@
 from __future__ import annotations
 
 import argparse
+import os
 import re
 import signal
 import sys
 import threading
+import time
 from contextlib import ExitStack, contextmanager
+from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Final
 
 from genred.commands.common import add_config_options, load
-from genred.errors import GenredError, InternalError, UsageError
+from genred.errors import ConfigError, GenredError, InternalError, UsageError
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Sequence
@@ -21,6 +24,8 @@ if TYPE_CHECKING:
     from genred.feed import FeedSetup
     from genred.publishers.base import Publisher
     from genred.publishers.mqtt import MqttPublisher
+    from genred.reload import Reloader
+    from genred.service.manager import ServiceManager
     from genred.settings.feeds import FeedSettings
     from genred.settings.root import Settings
 
@@ -32,6 +37,10 @@ POLL_S: Final = 0.2
 
 STOP_S: Final = 5.0
 """A stop that takes longer than this is a fault, and is said to be one."""
+
+LOADING_S: Final = 180.0
+"""Loading, measuring and warming up a model: under a second on a CPU, but a GPU's libraries were
+never made for being quick to load."""
 
 DASHBOARD_LOGMEL_S: Final = 26.0
 """Seconds of log-mel that the widest dashboard shows."""
@@ -134,6 +143,20 @@ def _id_of(source: str) -> str:
 
 def run(args: argparse.Namespace) -> int:
     """Carry out the command."""
+    from genred.service.manager import from_environment
+
+    manager = from_environment(os.environ)
+    try:
+        return _run(args, manager)
+    except GenredError as error:
+        manager.status(str(error))
+        raise
+    finally:
+        manager.stopping()
+        manager.close()
+
+
+def _run(args: argparse.Namespace, manager: ServiceManager) -> int:
     from genred import logs
     from genred.clock import SystemClock
     from genred.engine import Engine
@@ -143,14 +166,19 @@ def run(args: argparse.Namespace) -> int:
     settings = loaded.settings
     sources = getattr(args, "source", None)
     demo = args.demo or not (sources or settings.feeds)
+    if demo and not args.demo and manager.present:
+        # Whoever runs a service wants to know what is on air, not what genred can play.
+        raise ConfigError("no feeds are configured", f"add [[feeds]] to {loaded.path or 'a file'}")
     dashboard = not (settings.dashboard.plain or args.json) and sys.stdout.isatty()
-    logs.setup(settings.logging.level)
+    logs.setup(settings.logging.level, form=settings.logging.format)
     clock = SystemClock()
     feeds = _feeds(args, settings, demo=demo)
     setups = open_feeds(feeds, settings, typed=bool(sources))
 
     from genred.model.session import load_model
 
+    manager.extend(LOADING_S)
+    manager.status("loading the model")
     model = load_model(
         settings.model.path,
         provider=settings.model.provider,
@@ -171,9 +199,27 @@ def run(args: argparse.Namespace) -> int:
             if dashboard
             else None,
         )
+        reloader = None
+        if not sys.stdout.isatty():
+            from genred.reload import Reloader
+
+            # On a terminal SIGHUP says that the terminal has gone, as ever.
+            reloader = Reloader(
+                engine,
+                settings,
+                lambda: load(args).settings,
+                manager,
+                clock,
+                typed=feeds if sources or demo else None,
+            )
         # A broker typed on the command line that refuses ends the command, like a source does.
         refused = mqtt if args.mqtt is not None else None
-        return _supervise(engine, settings, args.duration, refused, dashboard=dashboard)
+        return _supervise(
+            engine,
+            settings,
+            args.duration,
+            _Watch(manager, reloader, refused, dashboard=dashboard),
+        )
 
 
 def _feeds(args: argparse.Namespace, settings: Settings, *, demo: bool) -> Sequence[FeedSettings]:
@@ -230,16 +276,35 @@ def _publishers(
     return publishers, mqtt
 
 
-def _supervise(
-    engine: Engine,
-    settings: Settings,
-    duration: float | None,
-    refused: MqttPublisher | None,
-    *,
-    dashboard: bool,
-) -> int:
+@dataclass(slots=True)
+class _Signals:
+    """What signals have asked for.
+
+    A handler sets nothing but these: it may interrupt the main thread in the middle of anything,
+    an ``Event``'s own lock included.
+    """
+
+    stop: bool = False
+    reload: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class _Watch:
+    """Who looks on while the engine runs."""
+
+    manager: ServiceManager
+    reloader: Reloader | None
+    refused: MqttPublisher | None
+    dashboard: bool
+
+
+def _supervise(engine: Engine, settings: Settings, duration: float | None, watch: _Watch) -> int:
     """Run the engine on a thread of its own until it ends, a signal comes or time is up."""
+    from genred.clock import SystemClock
+    from genred.service.pulse import Reporter
+
     stop = threading.Event()
+    signals = _Signals()
     crash: list[BaseException] = []
 
     def work() -> None:
@@ -249,16 +314,37 @@ def _supervise(
             crash.append(error)
 
     thread = threading.Thread(target=work, name="genred-engine", daemon=True)
+    reporter = Reporter(watch.manager, engine.pulse, SystemClock())
 
     def ended() -> bool:
-        return stop.is_set() or not thread.is_alive() or _refusal(refused) is not None
+        if signals.reload and watch.reloader is not None:
+            signals.reload = False
+            watch.reloader.ask()
+        return (
+            signals.stop
+            or stop.is_set()
+            or not thread.is_alive()
+            or _refusal(watch.refused) is not None
+        )
 
-    with _stopped_by_signals(stop), _stopped_after(duration, stop):
+    with (
+        _signals_into(signals, reload=watch.reloader is not None),
+        _stopped_after(duration, stop),
+    ):
         thread.start()
+        if watch.reloader is not None:
+            watch.reloader.start()
+        # Neither a broker nor audio is waited for: both may be away for days.
+        watch.manager.ready()
+        reporter.start()
         try:
-            _watch(engine, settings, ended, stop, dashboard=dashboard)
-            failure = _refusal(refused)
+            _look_on(engine, settings, ended, dashboard=watch.dashboard)
+            failure = _refusal(watch.refused)
         finally:
+            reporter.stop()
+            watch.manager.stopping()
+            if watch.reloader is not None:
+                watch.reloader.stop()
             stop.set()
             thread.join(STOP_S)
     if crash:
@@ -271,13 +357,8 @@ def _supervise(
     return 0
 
 
-def _watch(
-    engine: Engine,
-    settings: Settings,
-    ended: Callable[[], bool],
-    stop: threading.Event,
-    *,
-    dashboard: bool,
+def _look_on(
+    engine: Engine, settings: Settings, ended: Callable[[], bool], *, dashboard: bool
 ) -> None:
     """Keep the main thread, and the screen, until the end."""
     if dashboard:
@@ -286,15 +367,21 @@ def _watch(
         Dashboard(engine.view, settings.dashboard).run(ended)
         return
     while not ended():
-        stop.wait(POLL_S)
+        time.sleep(POLL_S)
 
 
 @contextmanager
-def _stopped_by_signals(stop: threading.Event) -> Iterator[None]:
-    before = {
-        number: signal.signal(number, lambda *_: stop.set())
-        for number in (signal.SIGINT, signal.SIGTERM)
-    }
+def _signals_into(signals: _Signals, *, reload: bool) -> Iterator[None]:
+    def stop(*_: object) -> None:
+        signals.stop = True
+
+    def again(*_: object) -> None:
+        signals.reload = True
+
+    wanted = {signal.SIGINT: stop, signal.SIGTERM: stop}
+    if reload:
+        wanted[signal.SIGHUP] = again
+    before = {number: signal.signal(number, handler) for number, handler in wanted.items()}
     try:
         yield
     finally:

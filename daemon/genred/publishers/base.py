@@ -27,6 +27,13 @@ class Publisher(Protocol):
         """Begin; returns at once and never waits for a network."""
         ...
 
+    def rearrange(self, node: NodeInfo, feeds: Sequence[FeedInfo]) -> None:
+        """These are the feeds from now on, perhaps others than before; never waits.
+
+        What was announced of a feed that is gone is taken back. States follow as messages.
+        """
+        ...
+
     def offer(self, message: Message) -> None:
         """Take a message from the engine's thread: never waits, never raises.
 

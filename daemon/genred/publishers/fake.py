@@ -27,6 +27,11 @@ class FakePublisher:
         self.feeds = tuple(feeds)
         self.started = True
 
+    def rearrange(self, node: NodeInfo, feeds: Sequence[FeedInfo]) -> None:
+        """Remember the feeds that there are now."""
+        self.node = node
+        self.feeds = tuple(feeds)
+
     def offer(self, message: Message) -> None:
         """Remember what was said."""
         self.messages.append(message)

@@ -62,6 +62,13 @@ class Lanes:
         """Empty what the broker retains on these topics, before all else that waits."""
         self._empty.extend(topics)
 
+    def forget(self, topics: Iterable[str]) -> None:
+        """Nothing more is to be said on these retained topics, and nothing to be left there."""
+        for topic in topics:
+            self._due.pop(topic, None)
+            if self._retained.pop(topic, None) is not None:
+                self._empty.append(topic)
+
     def append(self, parcel: Parcel) -> None:
         """An event, in its order."""
         if len(self._events) >= self._limit:

@@ -189,18 +189,28 @@ class MqttPublisher:
     def start(self, node: NodeInfo, feeds: Sequence[FeedInfo]) -> None:
         """Begin to connect; returns at once."""
         with self._changed:
-            self._feeds = tuple(feeds)
-            self._take_info(node)
-            for feed in self._feeds:
-                self._known_feeds[feed.id] = None
-                status = self.topics.of_feed(feed.id, "status")
-                if self._lanes.retained(status) is None:
-                    self._lanes.retain(status, OFFLINE)
+            self._take_feeds(node, feeds)
         self._client.connect_async(
             self._address.host, self._address.port, self._settings.keepalive_s
         )
         self._client.loop_start()
         self._sender.start()
+
+    def rearrange(self, node: NodeInfo, feeds: Sequence[FeedInfo]) -> None:
+        """Announce the feeds there are now; of those gone nothing is left on the broker."""
+        with self._changed:
+            if self._closing:
+                return
+            announced = self._discovery
+            gone = self._known_feeds.keys() - {feed.id for feed in feeds}
+            self._take_feeds(node, feeds)
+            self._lanes.forget(topic for topic in announced if topic not in self._discovery)
+            for feed in gone:
+                del self._known_feeds[feed]
+                self._lanes.forget(
+                    self.topics.of_feed(feed, what) for what in ("status", "state", "health")
+                )
+            self._changed.notify_all()
 
     def offer(self, message: Message) -> None:
         """Take a message; returns within microseconds, whatever the broker does."""
@@ -267,6 +277,15 @@ class MqttPublisher:
         closer.join(CLOSE_S)
 
     # --- what is told on every connection; the lock is held
+
+    def _take_feeds(self, node: NodeInfo, feeds: Sequence[FeedInfo]) -> None:
+        self._feeds = tuple(feeds)
+        self._take_info(node)
+        for feed in self._feeds:
+            self._known_feeds[feed.id] = None
+            status = self.topics.of_feed(feed.id, "status")
+            if self._lanes.retained(status) is None:
+                self._lanes.retain(status, OFFLINE)
 
     def _take_info(self, info: NodeInfo) -> None:
         self._lanes.retain(self.topics.info, info)

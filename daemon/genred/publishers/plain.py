@@ -75,6 +75,12 @@ class PlainPublisher:
         if self._json:
             self.offer(node)
 
+    def rearrange(self, node: NodeInfo, feeds: Sequence[FeedInfo]) -> None:
+        """Other feeds: their lines will say so; one that returns under an old name is new."""
+        del feeds
+        if self._json:
+            self.offer(node)
+
     def offer(self, message: Message) -> None:
         """Queue the line for ``message``, where it makes one."""
         if self.closed:

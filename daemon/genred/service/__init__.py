@@ -1,0 +1,1 @@
+"""What a service manager is told: ready, reloading, stopping, what is heard, and still alive."""
