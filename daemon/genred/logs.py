@@ -3,17 +3,19 @@
 Under journald a line begins with its priority (``<4>``, as sd-daemon(3) has it) and carries
 neither time nor colour, both of which the journal adds itself. In a terminal the level is
 coloured unless ``NO_COLOR`` is set (no-color.org). Elsewhere a line begins with the time in UTC.
+For programs that read logs a record can be one JSON object instead.
 """
 
 from __future__ import annotations
 
+import json
 import logging
 import os
 import sys
 import threading
 import traceback
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any, Final, TextIO
+from typing import TYPE_CHECKING, Any, Final, Literal, TextIO
 
 from genred.clock import Clock, SystemClock, iso
 from genred.masking import mask
@@ -51,6 +53,7 @@ _log = logging.getLogger(__name__)
 def setup(
     level: str,
     *,
+    form: Literal["text", "json"] = "text",
     journald: bool | None = None,
     stream: TextIO | None = None,
     environ: Mapping[str, str] | None = None,
@@ -58,15 +61,17 @@ def setup(
 ) -> LineHandler:
     """Send all logs from ``level`` (``debug``, ``info``, ``warning``, ``error``) on to stderr.
 
-    May be called again, to change the level. ``journald`` None finds out by itself; ``stream`` is
-    standard error if not given, ``environ`` the process's own. Exceptions that end a thread, and
-    Python's warnings, are logged too. :func:`reset` undoes it.
+    May be called again, to change the level. ``form`` is how a record is written; ``journald``
+    None finds out by itself; ``stream`` is standard error if not given, ``environ`` the process's
+    own. Exceptions that end a thread, and Python's warnings, are logged too. :func:`reset` undoes
+    it.
     """
     environ = os.environ if environ is None else environ
     reset()
     least: int = logging.getLevelNamesMapping()[level.upper()]
+    kind = JsonFormatter if form == "json" else LineFormatter
     handler = LineHandler(
-        LineFormatter.fitting(stream or sys.stderr, environ, journald, debug=level == "debug"),
+        kind.fitting(stream or sys.stderr, environ, journald, debug=level == "debug"),
         stream,
         clock or SystemClock(),
     )
@@ -149,6 +154,31 @@ class LineFormatter(logging.Formatter):
         if self.colour:
             level = f"\x1b[{_of(record.levelno, _COLOURS, '2')}m{level}\x1b[0m"
         return f"{iso(record.created)} {level} "
+
+
+class JsonFormatter(LineFormatter):
+    """A record as one JSON object: ``ts``, ``level``, ``logger``, ``message``.
+
+    An exception adds ``error``, and at debug level ``traceback``. Under journald the priority still
+    stands in front, where journald takes it away.
+    """
+
+    def format(self, record: logging.LogRecord) -> str:
+        """The line, without its end."""
+        fields: dict[str, Any] = {
+            "ts": iso(record.created),
+            "level": record.levelname.lower(),
+            "logger": record.name,
+            "message": clean(record.getMessage()),
+        }
+        error = record.exc_info[1] if record.exc_info else None
+        if error is not None:
+            fields["error"] = clean(f"{type(error).__name__}: {error}")
+            if self.debug:
+                trace = "".join(traceback.format_exception(error)).splitlines()
+                fields["traceback"] = [clean(line) for line in trace]
+        head = self._head(record) if self.journald else ""
+        return head + json.dumps(fields, ensure_ascii=False)
 
 
 def _of(level: int, table: tuple[tuple[int, Any], ...], otherwise: Any) -> Any:

@@ -12,3 +12,7 @@ class LoggingSettings(Section):
 
     level: Literal["debug", "info", "warning", "error"] = "info"
     """The least serious line that is written."""
+
+    format: Literal["text", "json"] = "text"
+    """``text`` for people, ``json`` for programs: one object a line, with ``ts``, ``level``,
+    ``logger`` and ``message``."""
