@@ -32,9 +32,11 @@ PAGE = "report.html"
 
 MEASURES = ("accuracy", "macro_precision", "macro_recall", "macro_f1", "kind_accuracy", "ece")
 
-# So many recordings of each label are shown, and so much of each, from its middle.
-GALLERY_COLUMNS = 4
+# So many recordings of each label are shown, and so much of each: where it is loudest, for some
+# are silent in the middle. The loudest part is looked for in steps.
+GALLERY_COLUMNS = 3
 GALLERY_SECONDS = 4.0
+_GALLERY_STEP_S = 0.25
 
 
 @dataclass(frozen=True)
@@ -118,11 +120,11 @@ class _Picture:
     def drawn(self, folder: Path) -> page.Shown:
         """Draw it into ``folder`` on light ground, and once more for dark pages."""
         path, night = folder / self.name, folder / f"{self.name}.dark.png"
-        with pictures.theme(dark=False):
-            self.draw(path)
         try:
-            with pictures.theme(dark=True):
-                self.draw(night)
+            for file, dark in ((path, False), (night, True)):
+                with pictures.theme(dark=dark):
+                    self.draw(file)
+                pictures.shrink(file)
             return page.Shown(self.title, self.words, path.read_bytes(), night.read_bytes())
         finally:
             night.unlink(missing_ok=True)
@@ -174,7 +176,7 @@ def _pictures(run: Finished) -> list[_Picture]:
                 "spectrograms.png",
                 "What the network sees",
                 f"Mel-spectrograms, up to {GALLERY_COLUMNS} recordings of each label, "
-                f"{GALLERY_SECONDS:g} seconds from the middle of each: "
+                f"the loudest {GALLERY_SECONDS:g} seconds of each: "
                 f"{', '.join(label for label, _ in rows)}.",
                 lambda path: pictures.gallery(
                     rows, GALLERY_SECONDS, (front_end.f_min, front_end.f_max), path
@@ -202,12 +204,20 @@ def spectrograms(corpus: Corpus, recipe: Recipe) -> list[tuple[str, Sequence[NDA
     for label, name in enumerate(corpus.label_names):
         images = []
         for position in chosen[label].values():
-            samples = corpus.audio(position)
-            start = max(0, (samples.size - length) // 2)
-            audio = np.resize(samples[start:], length).astype(np.float32) / 32768.0
+            samples = corpus.audio(position).astype(np.float32) / np.float32(32768)
+            start = _loudest(samples, length, round(_GALLERY_STEP_S * corpus.sample_rate))
+            audio = np.resize(samples[start:], length)
             images.append(transform(torch.from_numpy(audio)[None])[0].numpy())
         rows.append((name, images))
     return rows
+
+
+def _loudest(samples: NDArray[np.float32], length: int, step: int) -> int:
+    """Where the ``length`` samples with the most power begin."""
+    starts = np.arange(0, max(1, samples.size - length + 1), step)
+    energy = np.concatenate([[0.0], np.cumsum(np.square(samples, dtype=np.float64))])
+    ends = np.minimum(starts + length, samples.size)
+    return int(starts[(energy[ends] - energy[starts]).argmax()])
 
 
 def _worst(test: dict[str, Any], labels: Sequence[str]) -> str:

@@ -75,7 +75,6 @@ def _environment() -> Environment:
         trim_blocks=True,
         lstrip_blocks=True,
     )
-    made.filters["interval"] = _interval
     made.filters["minutes"] = minutes
     return made
 
@@ -85,14 +84,6 @@ def minutes(seconds: float) -> str:
     if seconds < 60:
         return f"{seconds:.0f} s"
     return f"{seconds / 60:.1f} min" if seconds < 3600 else f"{seconds / 3600:.1f} h"
-
-
-def _interval(judged: dict[str, Any], measure: str) -> str:
-    """``0.612 (0.580 to 0.651)``: a figure with its interval, where it has one."""
-    if measure not in judged["intervals"]:
-        return f"{judged[measure]:.3f}"
-    low, high = judged["intervals"][measure]
-    return f"{judged[measure]:.3f} ({low:.3f} to {high:.3f})"
 
 
 def _data_uri(png: bytes) -> str:
