@@ -87,7 +87,8 @@ def _scores(metrics: dict[str, Any]) -> str:
     return (
         "On recordings of groups (artists, speakers, recordings) that the network was not trained "
         "on; data sets marked unscored below take no part. The validation split chose the epoch "
-        "and the temperature, so that its figures flatter; the test split was read at the end and chose nothing. A "
+        "and the temperature, so that its figures flatter; the test split was read at "
+        "the end and chose nothing. A "
         "window is one second, a track the mean over a recording's windows. `kind` is the share "
         "of music, speech and noise told apart, ECE the expected calibration error. In brackets: "
         "95 % bootstrap intervals over groups, drawn within labels; where a label has one group "
@@ -167,7 +168,8 @@ def _data(metrics: dict[str, Any], recipe: Recipe) -> str:
     )
     return (
         f"{sets}\n\nClips / groups / hours by label; splits {drawn}, no group on two sides:\n\n"
-        f"{labels}\n\n{station}Files that could not be used: {skipped}. Fingerprint of content, labels, "
+        f"{labels}\n\n{station}Files that could not be used: {skipped}. Fingerprint "
+        "of content, labels, "
         f"groups and splits: `{data['fingerprint']}`."
     )
 
