@@ -1,5 +1,6 @@
 """Fixtures of the lab's tests."""
 
+from tiny_run import tiny_run
 from train_data import folder
 
-__all__ = ["folder"]
+__all__ = ["folder", "tiny_run"]

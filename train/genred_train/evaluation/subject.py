@@ -88,7 +88,7 @@ def check_labels(
         )
     strange = sorted(set(wanted or counts.keys() - aside) - set(known))
     if strange:
-        listed = ", ".join(f"{label} ({counts[label]} recordings)" for label in strange)
+        listed = ", ".join(f"{label} (recordings: {counts[label]})" for label in strange)
         raise InputError(
             f"the model does not know these labels of the data: {listed}; it knows "
             f"{', '.join(known)}",
