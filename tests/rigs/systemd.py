@@ -7,6 +7,7 @@ shipped one; a drop-in only shows it the interpreter where that lies in a home.
 
 from __future__ import annotations
 
+import contextlib
 import os
 import shlex
 import shutil
@@ -27,6 +28,9 @@ if TYPE_CHECKING:
 ROOT = Path(__file__).parents[2]
 SYSTEMD = Path("/lib/systemd/systemd")
 PROGRAMS = ("unshare", "nsenter", "systemctl", "journalctl", "mount")
+
+UNSHARE = ("unshare", "--fork", "--pid", "--mount", "--mount-proc", "--uts", "--ipc", "--cgroup")
+"""Namespaces for all but the network."""
 
 BOOT_S = 30.0
 """A boot takes about two seconds here; a laden machine needs longer."""
@@ -65,10 +69,10 @@ def _start_script(files: dict[str, str], units: list[str]) -> str:
         lines += [f"mkdir {hold}", f"mount --bind {shlex.quote(str(path))} {hold}"]
     for folder in OVERLAID:
         layers = f"/mnt/genred-rig/{folder.replace('/', '-')}"
+        layering = f"lowerdir=/{folder},upperdir={layers}/upper,workdir={layers}/work"
         lines += [
             f"mkdir -p {layers}/upper {layers}/work",
-            f"mount -t overlay overlay -o lowerdir=/{folder},upperdir={layers}/upper,"
-            f"workdir={layers}/work /{folder}",
+            f"mount -t overlay overlay /{folder} -o {layering}",
         ]
     for folder in FRESH:
         lines += [f"mkdir -p /{folder}", f"mount -t tmpfs -o mode=0755 tmpfs /{folder}"]
@@ -76,14 +80,14 @@ def _start_script(files: dict[str, str], units: list[str]) -> str:
     for index, path in enumerate(carried):
         where = shlex.quote(str(path))
         lines += [f"mkdir -p {where}", f"mount --bind /mnt/genred-rig/carried{index} {where}"]
+    options = f"--system --unit={units[0]} --log-target=null --show-status=0"
     for path, content in files.items():
         where = shlex.quote(path)
         lines += [f"mkdir -p $(dirname {where})", f"printf %s {shlex.quote(content)} > {where}"]
     lines += [
         "chmod 0755 /opt/genred/bin/genred",
         "if [ -d /etc/credstore ]; then chmod -R go= /etc/credstore; fi",
-        f'exec env -i container=docker PATH="$PATH" {SYSTEMD} --system --unit={units[0]} '
-        "--log-target=null --show-status=0",
+        f'exec env -i container=docker PATH="$PATH" {SYSTEMD} {options}',
     ]
     return "\n".join(lines)
 
@@ -110,8 +114,7 @@ class Machine:
     def boot(self) -> Machine:
         script = _start_script(self._files, self.units)
         self._process = subprocess.Popen(
-            ["timeout", "-k", "2", str(LIFE_S), "unshare", "--pid", "--fork", "--mount"]
-            + ["--mount-proc", "--uts", "--ipc", "--cgroup", "bash", "-c", script],
+            ["timeout", "-k", "2", str(LIFE_S), *UNSHARE, "bash", "-c", script],
             stdin=subprocess.DEVNULL,
             stdout=subprocess.PIPE,
             stderr=subprocess.STDOUT,
@@ -132,7 +135,7 @@ class Machine:
             child = int(children[0])
         self._pid = child
         try:
-            started = os.readlink(f"/proc/{child}/exe").endswith("/systemd")
+            started = Path(f"/proc/{child}/exe").readlink().name == "systemd"
         except OSError:
             return False
         return started and (self.path("/run/systemd/private")).exists()
@@ -191,10 +194,8 @@ class Machine:
         if self._process is None:
             return
         if self._pid:
-            try:
+            with contextlib.suppress(ProcessLookupError):
                 os.kill(self._pid, signal.SIGKILL)  # PID 1 takes its whole namespace along
-            except ProcessLookupError:
-                pass
         try:
             self._process.wait(10)
         except subprocess.TimeoutExpired:
@@ -212,7 +213,7 @@ def why_not() -> str:
         return f"not installed: {', '.join(missing) or 'systemd'}"
     trial = "mount --make-rprivate / && mount -t tmpfs tmpfs /mnt"
     can = subprocess.run(
-        ["unshare", "--pid", "--fork", "--mount", "--mount-proc", "--cgroup", "sh", "-c", trial],
+        [*UNSHARE, "sh", "-c", trial],
         capture_output=True,
         check=False,
         timeout=20,
