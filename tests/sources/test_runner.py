@@ -120,9 +120,9 @@ def test_one_line_for_each_change_of_state(caplog):
     script = [*away(200), Play(audio(1)), *away(300), Play(audio(1))]
     run(script, until=lambda intake: lambda: intake.written_samples == 2 * RATE)
     assert [record.message for record in caplog.records] == [
-        "feed kitchen: fake source: nobody is there; trying again",
+        "feed kitchen: nobody is there; trying again",
         "feed kitchen: listening",
-        "feed kitchen: fake source: nobody is there; trying again",
+        "feed kitchen: nobody is there; trying again",
         "feed kitchen: listening",
     ]
 

@@ -510,7 +510,29 @@ def test_hls(clip, tmp_path):
         hls.wait()
 
 
-@pytest.mark.parametrize("url", ["http://", "https:///x", "rtsp://", "http://[x"])
+@pytest.mark.parametrize(
+    "url", ["http://", "https:///x", "rtsp://", "http://[x", "http://a:b@:80/", "http://h:99999/"]
+)
 def test_what_is_no_url(url):
-    with pytest.raises((UsageError, ValueError)):
+    with pytest.raises(UsageError) as caught:
         stream(url)
+    assert "a:b" not in str(caught.value)
+
+
+def test_addresses_that_need_escaping(clip, tmp_path):
+    """Spaces and umlauts in a path, as people paste them."""
+    server = Served(Handler.play(mp3_of(clip, tmp_path), "audio/mpeg"))
+    with server as url, Ear(stream(f"{url}/Grüße aus Köln?a=b c&d=%20")) as ear:
+        ear.hear(2)
+    assert server.server.seen[0][0] == "/live/Gr%C3%BC%C3%9Fe%20aus%20K%C3%B6ln?a=b%20c&d=%20"
+
+
+def test_stopping_before_the_server_has_answered():
+    """A server that accepts and says nothing does not hold the daemon."""
+    with socket.create_server(("127.0.0.1", 0)) as mute:
+        ear = Ear(stream(f"http://127.0.0.1:{mute.getsockname()[1]}/"))
+        ear.runner.start()
+        time.sleep(0.5)
+        began = time.monotonic()
+        assert ear.runner.stop(5)
+        assert time.monotonic() - began < 0.5

@@ -16,7 +16,7 @@ import ssl
 import urllib.error
 import urllib.request
 from typing import TYPE_CHECKING, Any
-from urllib.parse import unquote, urljoin, urlsplit, urlunsplit
+from urllib.parse import quote, unquote, urljoin, urlsplit, urlunsplit
 
 from genred import __version__
 from genred.errors import AccessError, GenredError, InputError, UnavailableError
@@ -31,25 +31,43 @@ TIMEOUT_S = 10.0
 """Longest wait to connect, and between two reads: one that sends nothing for so long stalls."""
 SNIFF_BYTES = 1024
 """Looked at to tell audio from a web page or a playlist."""
-
 MOST_REDIRECTS = 5
 """A station's load balancer needs one or two."""
 
 _REDIRECTS = {301, 302, 303, 307, 308}
+_IN_URLS = "/%:=&?;+,@!$'()*~[]"
 _WEB_PAGES = {"text/html", "application/xhtml+xml"}
 
 
 class Station:
-    """One answer of a server, opened; a file that FFmpeg can read, titles taken out.
+    """One answer of a server; once opened, a file that FFmpeg can read, titles taken out.
 
-    ``on_title`` is called, while reading, with each title. :meth:`interrupt` ends a read from
-    another thread.
+    ``on_title`` is called, while reading, with each title. :meth:`interrupt` ends opening and
+    reading from another thread.
     """
 
     def __init__(self, url: str, on_title: Callable[[str | None], None]) -> None:
-        self._sockets: list[socket.socket] = []
+        self.url = url
+        """Its address, after redirects."""
+        self.content_type = ""
+        self.name: str | None = None
+        self.icy = False
+        """Does it speak ICY: a radio station rather than a file on a web server."""
+        self.length: str | None = None
+        self._on_title = on_title
         self._shown = mask(url)
-        self._response = self._open(url)
+        self._sockets: list[socket.socket] = []
+        self._interrupted = False
+        self._response: Any = None
+        self._stream: Any = None
+        self._head = b""
+
+    def open(self) -> None:
+        """Connect, follow redirects, and look at how the answer begins.
+
+        Raises :class:`UnavailableError`, :class:`AccessError` or :class:`InputError`.
+        """
+        self._response = self._open(self.url)
         headers = self._response.headers
         self.url = self._response.url
         self.content_type = headers.get_content_type() if "content-type" in headers else ""
@@ -57,8 +75,9 @@ class Station:
         every = interval(headers.get("icy-metaint"))
         self.icy = every is not None or any(key.lower().startswith("icy-") for key in headers)
         self.length = headers.get("content-length")
-        stream: Any = self._response
-        self._stream = stream if every is None else IcyReader(stream, every, on_title)
+        self._stream = self._response
+        if every is not None:
+            self._stream = IcyReader(self._response, every, self._on_title)
         self._head = self._read1(SNIFF_BYTES)
 
     @property
@@ -91,6 +110,7 @@ class Station:
 
     def interrupt(self) -> None:
         """End a read that another thread sits in."""
+        self._interrupted = True
         for each in self._sockets:
             with contextlib.suppress(OSError):
                 # Not the method of an SSL socket, which tears down what the reader is using.
@@ -98,11 +118,12 @@ class Station:
 
     def close(self) -> None:
         """Hang up."""
-        self._response.close()
+        if self._response is not None:
+            self._response.close()
 
     def _read1(self, size: int) -> bytes:
         try:
-            return self._stream.read1(size)
+            data: bytes = self._stream.read1(size)
         except TimeoutError:
             raise UnavailableError(
                 f"{self._shown}: the stream has stalled, nothing for {TIMEOUT_S:.0f} s"
@@ -111,6 +132,7 @@ class Station:
             raise UnavailableError(
                 f"{self._shown}: the stream broke off: {reason(error)}"
             ) from None
+        return data
 
     def _open(self, url: str) -> Any:
         for _ in range(MOST_REDIRECTS + 1):
@@ -129,6 +151,11 @@ class Station:
                 ) from None
         raise UnavailableError(f"{self._shown}: redirects without end")
 
+    def _connected(self, link: socket.socket) -> None:
+        self._sockets.append(link)
+        if self._interrupted:
+            self.interrupt()
+
     def _ask(self, url: str) -> Any:
         plain, credentials = _split(url)
         request = urllib.request.Request(  # noqa: S310 - only http and https have a handler here
@@ -136,7 +163,7 @@ class Station:
         )
         if credentials:
             request.add_unredirected_header("Authorization", f"Basic {credentials}")
-        return _opener(self._sockets.append).open(request, timeout=TIMEOUT_S)
+        return _opener(self._connected).open(request, timeout=TIMEOUT_S)
 
 
 def _redirected(url: str, location: str) -> str:
@@ -184,10 +211,16 @@ def _refused(shown: str, error: urllib.error.HTTPError) -> GenredError:
 
 
 def _split(url: str) -> tuple[str, str]:
-    """The URL without its credentials, and those as HTTP Basic wants them."""
+    """The URL without its credentials, and those as HTTP Basic wants them.
+
+    What may not stand in a request as it is (spaces, letters beyond ASCII) is escaped.
+    """
     parts = urlsplit(url)
+    parts = parts._replace(
+        path=quote(parts.path, safe=_IN_URLS), query=quote(parts.query, safe=_IN_URLS), fragment=""
+    )
     if "@" not in parts.netloc:
-        return url, ""
+        return urlunsplit(parts), ""
     login, _, host = parts.netloc.rpartition("@")
     user, _, password = login.partition(":")
     plain = urlunsplit(parts._replace(netloc=host))

@@ -124,10 +124,8 @@ class FeedRunner:
             self.intake.set_status(SourceStatus.FAILED, error=error.message)
 
     def _say_lost(self, error: GenredError | None) -> None:
-        reason = "the stream ended" if error is None else error.message
+        reason = f"{self.source.description}: it ended" if error is None else error.message
         if self.intake.status is not SourceStatus.RECONNECTING or reason != self._said:
-            logger.warning(
-                "feed %s: %s: %s; trying again", self.intake.feed, self.source.description, reason
-            )
+            logger.warning("feed %s: %s; trying again", self.intake.feed, reason)
             self._said = reason
         self.intake.set_status(SourceStatus.RECONNECTING, error=reason)

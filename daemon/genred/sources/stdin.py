@@ -103,8 +103,10 @@ class PcmSource:
         resampler = Resampler(intake.rate, self._channel)
         heard = 0
         last = self._clock.monotonic()
+        poll = select.poll()  # select() fails for descriptors from 1024 on
+        poll.register(fd, select.POLLIN)
         while not intake.stopping.is_set():
-            if not select.select([fd], [], [], POLL_S)[0]:
+            if not poll.poll(POLL_S * 1000):
                 if self._clock.monotonic() - last > STALL_S:
                     intake.gap("no samples are coming in")
                     resampler.reset()

@@ -41,6 +41,8 @@ ANALYSE_US = 500_000
 SEGMENTS_PROBE_BYTES = 1_000_000
 """The same for HLS, RTSP and files on web servers, where headers can be long and come fast."""
 SEGMENTS_ANALYSE_US = 2_000_000
+SEGMENTS_TIMEOUT_S = 30.0
+"""Longest wait between two reads of those: the next segment of HLS can be 10 s away."""
 READ_BYTES = 4096
 """At most so much a read: a title comes at most a quarter of a second too early."""
 NO_AUDIO_S = 20.0
@@ -68,8 +70,12 @@ class StreamSource:
         self._name: str | None = None
         self._title: str | None = None
         self._heard_at = 0.0
-        parts = urlsplit(url)
-        if parts.scheme.lower() not in SCHEMES or not parts.hostname:
+        try:
+            parts = urlsplit(url)
+            sound = parts.scheme.lower() in SCHEMES and parts.hostname and parts.port != 0
+        except ValueError:
+            sound = False
+        if not sound:
             raise UsageError(
                 f"{self.description} is not a stream's URL", "http, https, rtsp or rtsps: //host/…"
             )
@@ -105,6 +111,9 @@ class StreamSource:
             station = Station(url, self._set_title)
             with closing(station):
                 self._station = station
+                if intake.stopping.is_set():
+                    return
+                station.open()
                 if station.is_web_page:
                     raise InputError(
                         f"{self.description}: this is a web page, not audio",
@@ -155,7 +164,7 @@ class StreamSource:
                 "rtsp_flags": "prefer_tcp",
             },
             metadata_errors="replace",
-            timeout=TIMEOUT_S,
+            timeout=(TIMEOUT_S, SEGMENTS_TIMEOUT_S),
         )
 
     def _play(self, container: InputContainer, intake: Intake) -> None:
