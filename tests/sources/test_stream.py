@@ -8,6 +8,7 @@ import http.server
 import shutil
 import socket
 import socketserver
+import ssl
 import subprocess
 import threading
 import time
@@ -173,7 +174,7 @@ class Server(socketserver.ThreadingMixIn, http.server.HTTPServer):
     daemon_threads = True
     block_on_close = False
 
-    def handle_error(self, request, client_address):
+    def handle_error(self, *_):
         pass
 
 
@@ -281,6 +282,46 @@ def test_redirects_are_followed_but_credentials_stay_where_they_belong(clip, tmp
     assert all(headers["Authorization"] == f"Basic {login}" for _, headers in first.server.seen)
     assert target.server.seen
     assert all("Authorization" not in headers for _, headers in target.server.seen)
+
+
+@pytest.mark.parametrize("trusted", [False, True])
+def test_https(clip, tmp_path, monkeypatch, trusted):
+    """A certificate that nobody vouches for is refused; a trusted one plays, and can be stopped."""
+    if shutil.which("openssl") is None:
+        pytest.skip("openssl is not installed")
+    key, certificate = tmp_path / "key.pem", tmp_path / "cert.pem"
+    subprocess.run(
+        [
+            *("openssl", "req", "-x509", "-newkey", "rsa:2048", "-nodes", "-days", "2"),
+            *("-keyout", key, "-out", certificate, "-subj", "/CN=localhost"),
+            *("-addext", "subjectAltName=DNS:localhost"),
+        ],
+        check=True,
+        capture_output=True,
+    )
+    context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+    context.load_cert_chain(certificate, key)
+
+    def answer(handler):
+        Handler.play(mp3_of(clip, tmp_path)[:60_000], "audio/mpeg")(handler)
+        time.sleep(10)
+
+    server = Served(answer)
+    server.server.socket = context.wrap_socket(server.server.socket, server_side=True)
+    if trusted:
+        monkeypatch.setenv("SSL_CERT_FILE", str(certificate))
+    with server as plain:
+        url = plain.replace("http://127.0.0.1", "https://localhost")
+        if trusted:
+            with Ear(stream(url)) as ear:
+                ear.hear(4)
+                began = time.monotonic()
+                assert ear.runner.stop(5)
+                assert time.monotonic() - began < 0.5
+        else:
+            error = failure(url)
+            assert error.exit_code == 69
+            assert "certificate is not trusted" in error.message
 
 
 def test_redirects_without_end():
