@@ -270,7 +270,10 @@ def _enough(
 
 
 def _key(corpus: Corpus, plan: Plan) -> str:
-    text = f"{corpus.fingerprint}\n{plan.recipe.model_dump_json()}"
+    # Labels that the recipe leaves to the data count as if it named them.
+    data = plan.recipe.data.model_copy(update={"labels": corpus.labels})
+    recipe = plan.recipe.model_copy(update={"data": data})
+    text = f"{corpus.fingerprint}\n{recipe.model_dump_json(exclude={'card', 'published'})}"
     return hashlib.sha256(text.encode()).hexdigest()
 
 

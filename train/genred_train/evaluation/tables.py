@@ -25,6 +25,9 @@ MEASURES = (
     ("ece", "calibration error (ECE)"),
 )
 
+# Of a part of the data, what does not depend on the other parts: precision, and with it F1, does.
+PART_MEASURES = ("accuracy", "macro_recall")
+
 # Shares below this are not written into the confusion matrix: they would only hide the others.
 _WORTH_A_NUMBER = 0.005
 
@@ -63,14 +66,10 @@ def render_folds(figures: dict[str, Any]) -> RenderableType:
     return Group(*_spaced(parts))
 
 
-def _spread(figures: dict[str, Any]) -> Table:
+def _spread(figures: dict[str, Any]) -> RenderableType:
     """Each fold, then their mean and standard deviation."""
-    table = Table(
-        box=None,
-        pad_edge=False,
-        title="fold by fold; below, all folds pooled",
-        title_justify="left",
-    )
+    table = _table()
+    title = "fold by fold, with mean and standard deviation; below, all folds pooled"
     table.add_column("fold")
     for head in ("groups", "best epoch", "minutes"):
         table.add_column(head, justify="right")
@@ -87,13 +86,13 @@ def _spread(figures: dict[str, Any]) -> Table:
         )
     spread = figures["spread"]
     cells = ["{:.3f} ± {:.3f}".format(*spread[unit][key]) for unit, key in keys]
-    table.add_row("mean ± standard deviation", "", "", "", *cells, style="bold")
-    return table
+    table.add_row("mean ± s.d.", "", "", "", *cells, style="bold")
+    return _titled(title, table)
 
 
 def scores(figures: dict[str, Any]) -> Table:
     """The figures of windows, tracks and groups with their intervals."""
-    table = Table(box=None, pad_edge=False)
+    table = _table()
     table.add_column("")
     for unit in UNITS:
         table.add_column(f"{unit}s", justify="right")
@@ -134,12 +133,12 @@ def _intervals(figures: dict[str, Any]) -> str:
     return text
 
 
-def _of_parts(title: str, parts: dict[str, Any]) -> Table:
-    table = Table(box=None, pad_edge=False, title=title, title_justify="left")
+def _of_parts(title: str, parts: dict[str, Any]) -> RenderableType:
+    table = _table()
     table.add_column("")
     for name in ("groups", "tracks", "windows"):
         table.add_column(name, justify="right")
-    for name in ("window accuracy", "window macro F1", "track accuracy", "track macro F1"):
+    for name in ("window accuracy", "macro recall", "track accuracy", "macro recall"):
         table.add_column(name, justify="right")
     for name, part in parts.items():
         window, track = part["window"], part["track"]
@@ -148,14 +147,15 @@ def _of_parts(title: str, parts: dict[str, Any]) -> Table:
             str(track["groups"]),
             f"{track['items']:,}",
             f"{window['items']:,}",
-            *(f"{unit[key]:.3f}" for unit in (window, track) for key in ("accuracy", "macro_f1")),
+            *(f"{part[unit][key]:.3f}" for unit in ("window", "track") for key in PART_MEASURES),
         )
-    return table
+    return _titled(title, table)
 
 
-def _by_label(figures: dict[str, Any], labels: Sequence[str]) -> Table:
+def _by_label(figures: dict[str, Any], labels: Sequence[str]) -> RenderableType:
     window, track = figures["window"]["by_label"], figures["track"]["by_label"]
-    table = Table(box=None, pad_edge=False, title="by label", title_justify="left")
+    table = _table()
+    title = "by label"
     table.add_column("label")
     heads = ("groups", "tracks", "windows", "precision", "recall", "F1", "track rec.", "track F1")
     for head in heads:
@@ -176,7 +176,7 @@ def _by_label(figures: dict[str, Any], labels: Sequence[str]) -> Table:
             f"{track['f1'][n]:.2f}",
             _taken_for(figures["window"]["confusion"][n], n, labels),
         )
-    return table
+    return _titled(title, table)
 
 
 def _taken_for(row: Sequence[int], label: int, labels: Sequence[str]) -> str:
@@ -187,15 +187,10 @@ def _taken_for(row: Sequence[int], label: int, labels: Sequence[str]) -> str:
     return f"{name} ({count / sum(row):.0%})"
 
 
-def _confusion(figures: dict[str, Any], labels: Sequence[str]) -> Table:
+def _confusion(figures: dict[str, Any], labels: Sequence[str]) -> RenderableType:
     matrix = figures["window"]["confusion"]
-    table = Table(
-        box=None,
-        pad_edge=False,
-        padding=(0, 1, 0, 0),
-        title="confusion of windows, % of what is there (rows); columns in the same order",
-        title_justify="left",
-    )
+    table = Table(box=None, pad_edge=False, padding=(0, 1, 0, 0))
+    title = "confusion of windows, % of what is there (rows); columns in the same order"
     table.add_column("")
     for number in range(len(labels)):
         table.add_column(labels[number][:4], justify="right")
@@ -206,16 +201,12 @@ def _confusion(figures: dict[str, Any], labels: Sequence[str]) -> Table:
             table.add_row(
                 label, *(f"{100 * s:.0f}" if s >= _WORTH_A_NUMBER else "·" for s in shares)
             )
-    return table
+    return _titled(title, table)
 
 
-def _calibration(figures: dict[str, Any]) -> Table:
-    table = Table(
-        box=None,
-        pad_edge=False,
-        title="calibration: how sure against how right",
-        title_justify="left",
-    )
+def _calibration(figures: dict[str, Any]) -> RenderableType:
+    table = _table()
+    title = "calibration: how sure against how right"
     table.add_column("sure")
     for unit in ("window", "track"):
         for head in (f"{unit}s", "mean", "right"):
@@ -231,13 +222,22 @@ def _calibration(figures: dict[str, Any]) -> Table:
             cells.append(f"{items:,}" if items else "")
             cells += [f"{each[key][n]:.2f}" if items else "" for key in ("confidence", "accuracy")]
         table.add_row(f"{n / count:.2f} to {(n + 1) / count:.2f}", *cells)
-    return table
+    return _titled(title, table)
+
+
+def _table() -> Table:
+    return Table(box=None, pad_edge=False)
+
+
+def _titled(title: str, table: Table) -> Group:
+    """A table under its title, which may be wider than it."""
+    return Group(Text(title, style="bold"), table)
 
 
 def _spaced(parts: Iterable[RenderableType]) -> list[RenderableType]:
     spaced: list[RenderableType] = []
     for part in parts:
-        if spaced and isinstance(part, Table):
+        if spaced and isinstance(part, Table | Group):
             spaced.append(Text())
         spaced.append(part)
     return spaced
