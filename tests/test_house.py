@@ -45,12 +45,16 @@ MAY_IMPORT = {
     "judgement": {"labels", "messages", "model", "settings", "views"},
     # the flow as a whole
     "analysis": {*WORDS, "judgement", "model", "settings", "views"},
-    "feed": {*WORDS, *MIDDLE, "settings"},
-    "engine": {*WORDS, *MIDDLE, "__version__", "publishers", "settings"},
+    "feed": {*WORDS, *MIDDLE, "service", "settings"},
+    "engine": {*WORDS, *MIDDLE, "__version__", "publishers", "service", "settings"},
     "tagging": {*WORDS, *MIDDLE, "settings"},
     # → events → publishers and display, which know nothing of sound
     "publishers": {*WORDS, "__version__", "settings", "views"},
     "dashboard": {*WORDS, "settings", "views"},
+    # what keeps it all in service
+    "service": {*WORDS},
+    "reload": {*WORDS, *MIDDLE, "logs", "publishers", "service", "settings"},
+    "doctor": {*WORDS, *MIDDLE, "publishers", "settings"},
 }
 """The rooms of the daemon, and which others each may import. ``commands`` may import all."""
 

@@ -84,10 +84,10 @@ def test_topics_that_come_back(
 ):
     """Whoever writes them again while they are removed is to be stopped first; exit code 75."""
     publisher = publish(mosquitto.url)
-    empty = module._Visit.empty
+    empty = module.Visit.empty
     seqs = iter(range(100))
 
-    def undone(self: module._Visit, topics: dict) -> None:
+    def undone(self: module.Visit, topics: dict) -> None:
         empty(self, topics)
         publisher.offer(state(number := next(seqs)))
         wait_until(
@@ -97,7 +97,7 @@ def test_topics_that_come_back(
             )
         )
 
-    monkeypatch.setattr(module._Visit, "empty", undone)
+    monkeypatch.setattr(module.Visit, "empty", undone)
     with pytest.raises(TemporaryError, match="come back"):
         purge(MqttSettings(url=mosquitto.url), "studio", {})
 

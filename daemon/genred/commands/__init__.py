@@ -25,6 +25,7 @@ COMMANDS: Final = (
     "tag",
     "devices",
     "check_config",
+    "doctor",
     "model",
     "discovery",
     "train",

@@ -53,7 +53,7 @@ def purge(settings: MqttSettings, node: str, environ: Mapping[str, str] | None =
     Raises :class:`AccessError` when the broker refuses the credentials or hides the topics,
     :class:`UnavailableError` when it is away, :class:`TemporaryError` when topics come back.
     """
-    with _Visit(settings, node, environ) as visit:
+    with Visit(settings, node, environ) as visit:
         done = Purged()
         for _ in range(ROUNDS):
             there = visit.look()
@@ -67,7 +67,7 @@ def purge(settings: MqttSettings, node: str, environ: Mapping[str, str] | None =
     )
 
 
-class _Visit:
+class Visit:
     """One connection to the broker, for looking and emptying."""
 
     def __init__(
