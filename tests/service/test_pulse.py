@@ -54,7 +54,7 @@ def test_audio_that_is_not_judged_is_none():
 
 
 def test_listening_without_audio_is_none():
-    said = watch([{"written": 16000, "judged": 4}] * 40)
+    said = watch([{"written": 16000, "judged": 4}] * 70)
     assert said[int(SOUNDLESS_S)] == ""
     assert "radio is listening but gets no audio" in said[-1]
 

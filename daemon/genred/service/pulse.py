@@ -35,7 +35,7 @@ LOOKS_A_PERIOD: Final = 3
 UNJUDGED_S: Final = 10.0
 """Audio that has arrived is judged within a fraction of a second; so long means a fault."""
 
-SOUNDLESS_S: Final = 30.0
+SOUNDLESS_S: Final = 60.0
 """Every source notices by itself, within less than this, that nothing comes any more."""
 
 

@@ -1,0 +1,81 @@
+"""The runbook against the code: log lines, limits, exit codes and commands stand in it, rightly."""
+
+from __future__ import annotations
+
+import ast
+import importlib
+import re
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).parents[1]
+DOCS = ROOT / "docs"
+OPERATIONS = (DOCS / "operations.md").read_text("utf-8")
+LEVELS = {"info", "warning", "error", "exception"}
+
+
+def log_lines():
+    """The text of every log call of the daemon from info on, its arguments as an ellipsis."""
+    for path in sorted((ROOT / "daemon").rglob("*.py")):
+        for node in ast.walk(ast.parse(path.read_text("utf-8"))):
+            if not (isinstance(node, ast.Call) and isinstance(node.func, ast.Attribute)):
+                continue
+            of = node.func.value
+            if node.func.attr not in LEVELS or not isinstance(of, ast.Name):
+                continue
+            if of.id in {"log", "logger", "_log"} and isinstance(node.args[0], ast.Constant):
+                yield path, re.sub(r"%[sdr]", "…", node.args[0].value)
+
+
+def table(heading):
+    """The rows of the first table under a heading."""
+    text = OPERATIONS.split(f"\n## {heading}\n")[1].split("\n## ")[0]
+    rows = [line.strip("| ").split(" | ") for line in text.splitlines() if line.startswith("|")]
+    return rows[2:]
+
+
+def test_every_log_line_is_explained():
+    explained = {row[0].strip("`") for row in table("Log lines")}
+    found = [(path, text) for path, text in log_lines() if text != "…"]
+    assert len(found) > 15
+    missing = [f"{path.name}: {text}" for path, text in found if text not in explained]
+    assert missing == []
+
+
+@pytest.mark.parametrize("row", table("Time limits"), ids=lambda row: row[0])
+def test_time_limits_are_those_of_the_code(row):
+    module, _, name = row[0].strip("`").rpartition(".")
+    assert float(row[1]) == getattr(importlib.import_module(module), name)
+
+
+def test_exit_codes_are_those_of_the_code():
+    from genred import errors
+
+    found = {0}
+    classes = [errors.GenredError]
+    for each in classes:
+        classes += each.__subclasses__()
+        if each.__module__ == "genred.errors":
+            found.add(each.exit_code)
+    rows = table("Exit codes, and what systemd makes of them")
+    assert {int(row[0]) for row in rows} == found
+    unit = (ROOT / "systemd" / "genred.service").read_text("utf-8")
+    stays = re.search(r"^RestartPreventExitStatus=(.*)$", unit, re.MULTILINE)
+    assert stays
+    told = {row[0] for row in rows if row[2] == "stays down"}
+    assert told == {"0", *stays[1].split()}
+
+
+@pytest.mark.parametrize("name", ["operations.md", "security.md"])
+def test_links_lead_somewhere(name):
+    for target in re.findall(r"\]\(([^)#:]+)\)", (DOCS / name).read_text("utf-8")):
+        assert (DOCS / target).exists(), target
+
+
+def test_commands_exist():
+    from genred.commands import COMMANDS
+
+    named = set(re.findall(r"\bgenred ([a-z-]+)", OPERATIONS)) - {"that"}
+    known = {each.replace("_", "-") for each in COMMANDS}
+    assert {each for each in named if f"`genred {each}" in OPERATIONS} <= known
