@@ -1,6 +1,7 @@
 # Everything happens in a virtual environment, .venv, at the root.
 #   make run    set up what is needed and run the daemon (ARGS="--source default" for more)
 #   make test   set up everything and run all checks and tests
+#   make install-service   install the daemon under systemd (as root; see docs/operations.md)
 
 PYTHON ?= $(shell command -v python3.11 || command -v python3)
 VENV := .venv
@@ -8,12 +9,18 @@ BIN := $(VENV)/bin
 PIP := $(BIN)/python -m pip --disable-pip-version-check --quiet
 ARGS ?=
 
+# Where `make install-service` puts the daemon, and on what its model runs: cpu or gpu. DESTDIR
+# stands before the paths of what is no code, see install-units.
+PREFIX ?= /opt/genred
+PROVIDER ?= cpu
+DESTDIR ?=
+
 # Capture needs PortAudio; the tests need the real counterparts they run against.
 DEBIAN_RUN := libportaudio2
 DEBIAN_TEST := libportaudio2 mosquitto mosquitto-clients pulseaudio pulseaudio-utils \
 	libasound2-plugins icecast2 ffmpeg tmux openssl
 
-.PHONY: run test check format picture readme constraints clean
+.PHONY: run test check format picture readme constraints clean install-service install-units
 
 run: $(VENV)/.runtime
 	@$(call debian,$(DEBIAN_RUN))
@@ -45,6 +52,35 @@ constraints: $(VENV)/.everything
 
 clean:
 	rm -rf $(VENV) build runs
+
+# An environment of its own, then the units. The unit hides all homes, so that a Python that lives
+# in one would not be found by it.
+install-service:
+	@[ "$$(id -u)" = 0 ] || { echo "this needs root: sudo make install-service"; exit 77; }
+	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info[:2] != (3, 11) or \
+		sys.base_prefix.startswith(("/root/", "/home/")))' || \
+		{ echo "the service needs a Python 3.11 outside of all homes:" \
+			"make install-service PYTHON=/usr/bin/python3.11"; exit 78; }
+	@$(call debian,$(DEBIAN_RUN))
+	$(PYTHON) -m venv $(PREFIX)
+	$(PREFIX)/bin/python -m pip --disable-pip-version-check --quiet \
+		install -c constraints.txt '.[$(PROVIDER)]'
+	@$(MAKE) --no-print-directory install-units
+
+install-units:
+	@for unit in genred.service genred@.service; do \
+		install -d $(DESTDIR)/etc/systemd/system && \
+		sed 's|/opt/genred|$(PREFIX)|g' systemd/$$unit > $(DESTDIR)/etc/systemd/system/$$unit && \
+		chmod 644 $(DESTDIR)/etc/systemd/system/$$unit || exit 74; done
+	@install -D -m 644 systemd/genred.sysusers $(DESTDIR)/usr/lib/sysusers.d/genred.conf
+	@install -D -m 644 -t $(DESTDIR)$(PREFIX)/share/doc/genred docs/*.md systemd/genred-gpu.conf
+	@[ -e $(DESTDIR)/etc/genred/genred.toml ] || \
+		install -D -m 644 configs/genred.toml $(DESTDIR)/etc/genred/genred.toml
+	@if [ -z "$(DESTDIR)" ] && [ -d /run/systemd/system ]; then \
+		systemd-sysusers genred.conf && systemctl daemon-reload; fi
+	@echo "installed. Say what to listen to in /etc/genred/genred.toml, then:"
+	@echo "  $(PREFIX)/bin/genred doctor --config /etc/genred/genred.toml"
+	@echo "  systemctl enable --now genred"
 
 $(VENV)/bin/python:
 	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info[:2] != (3, 11))' || \
