@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import shutil
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -127,6 +128,22 @@ def test_silence_is_not_judged(tmp_path):
     write_wav(data / "speech" / "b.wav", steady(("speech", 2.0)), rate=RATE)
     found, _, _ = judged(tiny_model.write(tmp_path / "m.onnx"), data, tmp_path / "cache")
     assert found["window"]["by_label"]["items"] == [2, 2, 0]
+
+
+def test_short_recordings_are_heard_again(signs):
+    """Less than a window is repeated until it fills one, and counts as one."""
+    model = load_model(signs[1])
+    corpus = subject.select(model.metadata, signs[0], signs[2], quiet()).corpus
+    short = corpus.entries[-1]
+    cut = replace(short, stored=replace(short.stored, length=RATE // 2 + 7))
+    corpus = replace(corpus, entries=(*corpus.entries[:-1], cut))
+    positions = range(len(corpus.entries))
+    answers = listening.listen(model, corpus, positions, lambda *_: None)
+    mask = answers.positions == positions[-1]
+    assert answers.ends[mask].tolist() == [model.metadata.window]
+    audio = np.resize(corpus.audio(positions[-1]), RATE).astype(np.float32)[None] / 32768
+    logits, _ = model_file.stream(model_file.session(signs[1]), audio, model.metadata)
+    np.testing.assert_allclose(answers.logits[mask][0], logits[-1, 0], atol=1e-5)
 
 
 def test_macro_figures_are_over_the_labels_that_are_there(tmp_path):

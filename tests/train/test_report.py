@@ -297,6 +297,9 @@ def test_runs_side_by_side(tiny_run, tmp_path):
     assert "a processor" in told
     assert "Published figures are of other data" in told
     assert comparison.notes([one])[0].startswith("All on data")
+    assert [row[0] for row in comparison.rows([one, two])] == ["tiny", "other"]
+    twice = [row[0] for row in comparison.rows([one, one])]
+    assert twice == [f"tiny ({tiny_run.out})"] * 2
     table = comparison.markdown([one, two]).splitlines()
     assert {line.count("|") for line in table[:4]} == {len(comparison.HEADERS) + 1}
 
@@ -331,7 +334,7 @@ def test_the_command_reports(tiny_run, tmp_path, capsys):
     assert printed.count(f"{tiny_run.metrics['model']['parameters']:,}") == 2
     found = check_page(html.read_text("utf-8"))
     assert "2 runs side by side" in found.text
-    assert "| tiny |" in readme.read_text()
+    assert readme.read_text().count("| tiny (") == 2
     assert main([str(tiny_run.out), "--markdown"]) == 0
     assert capsys.readouterr().out.startswith("| run | window macro F1 |")
 

@@ -51,11 +51,17 @@ def listen(
     metadata = model.metadata
     hop, window = metadata.hop, metadata.window
     first, apart = math.ceil(window / hop), max(1, round(window / hop))
+    shortest = first * hop
     order = sorted(positions, key=lambda n: -corpus.entries[n].stored.length)
     parts: list[tuple[NDArray[np.float32], NDArray[np.int64], NDArray[np.int64]]] = []
     for begin in range(0, len(order), FEEDS):
         batch = np.array(order[begin : begin + FEEDS], dtype=np.int64)
         clips = [corpus.audio(int(position)) for position in batch]
+        filled = np.array([clip.size < shortest for clip in clips])
+        clips = [
+            np.resize(clip, shortest) if short else clip
+            for clip, short in zip(clips, filled, strict=True)
+        ]
         steps = np.array([clip.size // hop for clip in clips])
         state = model.new_state(len(clips))
         for step in range(1, int(steps.max(initial=0)) + 1):
@@ -69,7 +75,8 @@ def listen(
                 continue
             end = step * hop
             starts = np.full(alive, end - window, dtype=np.int64)
-            loud = corpus.loud(batch[:alive], starts, window)
+            loud = filled[:alive].copy()
+            loud[~loud] = corpus.loud(batch[:alive][~loud], starts[~loud], window)
             parts.append((logits[loud], batch[:alive][loud], np.full(int(loud.sum()), end)))
         progress(min(begin + FEEDS, len(order)), len(order))
     labels = len(metadata.labels)

@@ -81,9 +81,7 @@ def _report(chosen: argparse.Namespace) -> None:
     if chosen.update:
         comparison.put_into(chosen.update, comparison.markdown(runs))
     if chosen.html:
-        text = page.of_comparison(
-            comparison.HEADERS, [run.cells for run in runs], comparison.notes(runs)
-        )
+        text = page.of_comparison(comparison.HEADERS, comparison.rows(runs), comparison.notes(runs))
         try:
             chosen.html.write_text(text, encoding="utf-8")
         except OSError as error:
@@ -106,10 +104,11 @@ def _show(runs: Sequence[Run]) -> None:
     # Runs stand in columns: rows of ten cells would not fit a terminal.
     table = Table(box=None, pad_edge=False, padding=(0, 2, 0, 0))
     table.add_column(comparison.HEADERS[0])
-    for run in runs:
-        table.add_column(Text(run.cells[0]), justify="right")
+    columns = comparison.rows(runs)
+    for cells in columns:
+        table.add_column(Text(cells[0]), justify="right")
     for number, header in enumerate(comparison.HEADERS[1:], start=1):
-        table.add_row(header, *(Text(run.cells[number]) for run in runs))
+        table.add_row(header, *(Text(cells[number]) for cells in columns))
     screen = rich.console.Console(highlight=False)
     if not screen.is_terminal:
         # A file or a pipe has no width; figures must not break for it.

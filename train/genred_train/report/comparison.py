@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from collections import Counter
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
@@ -94,6 +95,16 @@ def read(folder: Path) -> Run:
     return Run(folder, metrics, speed.measure(model) if model.exists() else None)
 
 
+def rows(runs: Sequence[Run]) -> list[list[str]]:
+    """The cells of all runs; those of one name are told apart by their folders."""
+    named = Counter(str(run.metrics["name"]) for run in runs)
+    found = []
+    for run in runs:
+        name, *rest = run.cells
+        found.append([f"{name} ({run.folder})" if named[name] > 1 else name, *rest])
+    return found
+
+
 def notes(runs: Sequence[Run]) -> list[str]:
     """What must be known to read the table: whether the data were the same, and the machine."""
     found = []
@@ -121,7 +132,7 @@ def notes(runs: Sequence[Run]) -> list[str]:
 
 def markdown(runs: Sequence[Run]) -> str:
     """The table and its notes as Markdown."""
-    lines = [HEADERS, ["---", *["---:"] * (len(HEADERS) - 2), "---"], *(run.cells for run in runs)]
+    lines = [HEADERS, ["---", *["---:"] * (len(HEADERS) - 2), "---"], *rows(runs)]
     table = "\n".join("| " + " | ".join(c.replace("|", "/") for c in line) + " |" for line in lines)
     told = (
         "Test split: groups that were not trained on, read once. In brackets: 95 % intervals, "
