@@ -138,8 +138,8 @@ def icecast() -> Iterator[IcecastRig]:
     folder = Path(tempfile.mkdtemp(prefix="genred-icecast-"))
     folder.chmod(0o777)  # the server writes its logs as another user
     rig = IcecastRig(folder, free_port())
-    rig.start()
     try:
+        rig.start()
         yield rig
     finally:
         rig.stop()

@@ -101,8 +101,8 @@ def pulse(monkeypatch: pytest.MonkeyPatch) -> Iterator[PulseRig]:
     rig = PulseRig(runtime)
     for name, value in rig.environment.items():
         monkeypatch.setenv(name, value)
-    rig.start()
     try:
+        rig.start()
         yield rig
     finally:
         rig.stop()

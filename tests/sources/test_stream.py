@@ -103,8 +103,11 @@ def test_the_station_goes_off_the_air_and_comes_back(icecast, clip):
     assert ear.chunks[before].start - ear.chunks[before - 1].end > 0.5
 
 
-def test_the_server_dies_and_comes_back(icecast, clip):
+def test_the_server_dies_and_comes_back(icecast, clip, monkeypatch):
     """Connections refused in between; the reason is kept."""
+    import genred.sources.runner
+
+    monkeypatch.setattr(genred.sources.runner, "LONGEST_RETRY_S", 1.0)
     icecast.broadcast(clip)
     with Ear(stream(icecast.url())) as ear:
         ear.hear(2)
