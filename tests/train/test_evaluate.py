@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import json
 import shutil
+import subprocess
+import sys
 from dataclasses import replace
 
 import numpy as np
@@ -391,3 +393,15 @@ def test_sounds_of_the_run_are_told_apart(tiny_run, tmp_path):
     found, _, _ = judged(tiny_run.out, data, tiny_run.cache)
     assert found["track"]["accuracy"] > 0.6
     assert set(found["by_standing"]) == {"unseen"}
+
+
+@pytest.mark.parametrize("name", ["evaluate", "report"])
+def test_the_daemons_command_becomes_the_labs(name):
+    """``genred evaluate`` and ``genred report`` hand over all words, and the exit code comes back."""
+    line = [sys.executable, "-m", "genred", name]
+    told = subprocess.run([*line, "--help"], capture_output=True, text=True, check=True)
+    assert told.stdout.startswith(f"usage: genred {name}")
+    wrong = subprocess.run([*line, "x", "--wrong"], capture_output=True, text=True, check=False)
+    assert wrong.returncode == 64
+    assert wrong.stderr.startswith(f"genred {name}: ")
+    assert len(wrong.stderr.splitlines()) == 1
