@@ -397,7 +397,7 @@ def test_sounds_of_the_run_are_told_apart(tiny_run, tmp_path):
 
 @pytest.mark.parametrize("name", ["evaluate", "report"])
 def test_the_daemons_command_becomes_the_labs(name):
-    """``genred evaluate`` and ``genred report`` hand over all words, and the exit code comes back."""
+    """``genred evaluate`` and ``genred report`` hand over all words; the exit code comes back."""
     line = [sys.executable, "-m", "genred", name]
     told = subprocess.run([*line, "--help"], capture_output=True, text=True, check=True)
     assert told.stdout.startswith(f"usage: genred {name}")
