@@ -127,6 +127,13 @@ def test_the_demo_needs_nothing_and_tells_how_to_watch_it(genred):
     assert not any("Traceback" in line for line in running.lines)
 
 
+def test_the_demo_of_a_source_of_ones_own(genred, programme):
+    result = genred("demo", "--source", programme, "--fast", "--plain", GENRED_BROKER__PORT="0")
+    assert result.returncode == 0, result.stderr
+    assert "mosquitto_sub" in result.stderr
+    assert "programme started speech" in result.stdout
+
+
 def test_run_without_anything_is_the_demo(genred):
     result = genred("run", "--duration", "2.5", GENRED_BROKER__PORT="0")
     assert result.returncode == 0, result.stderr

@@ -58,20 +58,6 @@ def add_parser(subparsers: argparse._SubParsersAction[argparse.ArgumentParser]) 
         "configuration is tried for ever.",
     )
     add_run_options(parser)
-    group = parser.add_argument_group("what to listen to")
-    group.add_argument(
-        "--source",
-        action="append",
-        metavar="SOURCE",
-        help="device:NAME, default, a file, a folder, a URL, - (raw PCM on standard input), "
-        "station or station:SEED; may be given several times; replaces the configured feeds",
-    )
-    group.add_argument("--channel", choices=["mix", "left", "right"], help="of a stereo source")
-    group.add_argument("--rate", type=int, help="samples a second of raw PCM or a device")
-    group.add_argument("--channels", type=int, help="channels of raw PCM or a device")
-    group.add_argument("--format", choices=["s16le", "f32le"], help="of raw PCM")
-    group.add_argument("--fast", action="store_true", default=None, help="files: not in real time")
-    group.add_argument("--loop", action="store_true", default=None, help="files: begin again")
     parser.set_defaults(run=run, demo=False)
 
 
@@ -93,6 +79,20 @@ def add_run_options(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--log-level", choices=["debug", "info", "warning", "error"], help="what is worth a line"
     )
+    group = parser.add_argument_group("what to listen to")
+    group.add_argument(
+        "--source",
+        action="append",
+        metavar="SOURCE",
+        help="device:NAME, default, a file, a folder, a URL, - (raw PCM on standard input), "
+        "station or station:SEED; may be given several times; takes the place of all other feeds",
+    )
+    group.add_argument("--channel", choices=["mix", "left", "right"], help="of a stereo source")
+    group.add_argument("--rate", type=int, help="samples a second of raw PCM or a device")
+    group.add_argument("--channels", type=int, help="channels of raw PCM or a device")
+    group.add_argument("--format", choices=["s16le", "f32le"], help="of raw PCM")
+    group.add_argument("--fast", action="store_true", default=None, help="files: not in real time")
+    group.add_argument("--loop", action="store_true", default=None, help="files: begin again")
 
 
 def _seconds(text: str) -> float:
@@ -164,8 +164,7 @@ def _run(args: argparse.Namespace, manager: ServiceManager) -> int:
 
     loaded = load(args)
     settings = loaded.settings
-    sources = getattr(args, "source", None)
-    demo = args.demo or not (sources or settings.feeds)
+    demo = args.demo or not (args.source or settings.feeds)
     if demo and not args.demo and manager.present:
         # Whoever runs a service wants to know what is on air, not what genred can play.
         raise ConfigError("no feeds are configured", f"add [[feeds]] to {loaded.path or 'a file'}")
@@ -173,7 +172,7 @@ def _run(args: argparse.Namespace, manager: ServiceManager) -> int:
     logs.setup(settings.logging.level, form=settings.logging.format)
     clock = SystemClock()
     feeds = _feeds(args, settings, demo=demo)
-    setups = open_feeds(feeds, settings, typed=bool(sources))
+    setups = open_feeds(feeds, settings, typed=bool(args.source))
 
     from genred.model.session import load_model
 
@@ -210,7 +209,7 @@ def _run(args: argparse.Namespace, manager: ServiceManager) -> int:
                 lambda: load(args).settings,
                 manager,
                 clock,
-                typed=feeds if sources or demo else None,
+                typed=feeds if args.source or demo else None,
             )
         # A broker typed on the command line that refuses ends the command, like a source does.
         refused = mqtt if args.mqtt is not None else None
@@ -225,11 +224,13 @@ def _run(args: argparse.Namespace, manager: ServiceManager) -> int:
 def _feeds(args: argparse.Namespace, settings: Settings, *, demo: bool) -> Sequence[FeedSettings]:
     from genred.settings.feeds import FeedSettings
 
+    if args.source:
+        return typed_feeds(args)
     if demo:
         seed = getattr(args, "seed", None)
         source = "station" if seed is None else f"station:{seed}"
         return [FeedSettings(id=STATION_FEED, source=source)]
-    return typed_feeds(args) if args.source else settings.feeds
+    return settings.feeds
 
 
 def open_feeds(
