@@ -18,7 +18,7 @@ from genred.engine import Arrangement
 from genred.errors import ConfigError, GenredError, InternalError
 from genred.feed import FeedSetup, Kept
 from genred.publishers.mqtt import MqttPublisher
-from genred.sources.opening import open_source
+from genred.sources.opening import open_configured
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
@@ -156,7 +156,7 @@ class Reloader:
             same = running.model_copy(update={"judgement": feed.judgement})
             if same == feed:
                 return Kept(feed.id, judgement)
-        return FeedSetup(feed, judgement, open_source(feed, self._clock))
+        return FeedSetup(feed, judgement, open_configured(feed, self._clock))
 
     def _mqtt(self) -> MqttPublisher | None:
         found = (each for each in self._engine.publishers if isinstance(each, MqttPublisher))

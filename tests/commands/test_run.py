@@ -155,6 +155,22 @@ def test_many_feeds_from_a_configuration_are_scored_together(genred, tmp_path):
     assert sorted(started) == sorted(f"feed{index}" for index in range(12))
 
 
+def test_a_configured_file_that_is_not_there_yet_is_looked_for(genred, tmp_path):
+    talk = clips.write_wav(tmp_path / "talk.wav", clips.style("speech", 10))
+    config = tmp_path / "genred.toml"
+    config.write_text(
+        '[[feeds]]\nid = "late"\nsource = "late.wav"\nfast = true\n'
+        '[[feeds]]\nid = "here"\nsource = "talk.wav"\nfast = true\n'
+    )
+    running = genred.start("run", "--config", config, "--plain")
+    running.wait_for("here ended")  # the other feed is not kept waiting
+    talk.rename(tmp_path / "late.wav")
+    running.wait_for("late started speech")
+    running.wait_for("late ended speech")
+    assert running.process.wait(20) == 0
+    assert sum("no such file" in line for line in running.lines) == 2  # plain line and log line
+
+
 def foreign_onnx(folder):
     model = tiny_model.build()
     del model.metadata_props[:]

@@ -238,15 +238,17 @@ def open_feeds(
 ) -> list[FeedSetup]:
     """Make a source for each feed; nothing is opened yet.
 
+    A path that is not there is an error where it was typed, else it is looked for until it is.
     Raises :class:`GenredError` where a source cannot be understood.
     """
     from genred.clock import SystemClock
     from genred.feed import FeedSetup
-    from genred.sources.opening import open_source
+    from genred.sources.opening import open_configured, open_source
 
     clock = SystemClock()
+    open_one = open_source if typed else open_configured
     return [
-        FeedSetup(feed, settings.judgement_for(feed), open_source(feed, clock), retry=not typed)
+        FeedSetup(feed, settings.judgement_for(feed), open_one(feed, clock), retry=not typed)
         for feed in feeds
     ]
 

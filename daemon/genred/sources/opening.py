@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 import stat
 import sys
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, TextIO
 
@@ -61,6 +62,16 @@ def open_source(feed: FeedSettings, clock: Clock, stdin: TextIO | None = None) -
             )
         return StreamSource(source, clock, channel=feed.channel)
     return _path(feed, Path(source).expanduser(), clock)
+
+
+def open_configured(feed: FeedSettings, clock: Clock) -> Source:
+    """As :func:`open_source`, but a path that is not there is looked for until it is."""
+    try:
+        return open_source(feed, clock)
+    except InputError:
+        from genred.sources.absent import AbsentSource  # noqa: PLC0415
+
+        return AbsentSource(feed.source, partial(open_source, feed, clock))
 
 
 def _standard_input(feed: FeedSettings, clock: Clock, stdin: TextIO) -> Source:
