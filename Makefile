@@ -20,7 +20,7 @@ DEBIAN_RUN := libportaudio2
 DEBIAN_TEST := libportaudio2 mosquitto mosquitto-clients pulseaudio pulseaudio-utils \
 	libasound2-plugins icecast2 ffmpeg tmux openssl
 
-.PHONY: run test check format picture readme constraints clean install-service install-units
+.PHONY: run test check format picture readme constraints clean install-service install-units soak
 
 run: $(VENV)/.runtime
 	@$(call debian,$(DEBIAN_RUN))
@@ -53,6 +53,13 @@ constraints: $(VENV)/.everything
 clean:
 	rm -rf $(VENV) build runs
 
+# The daemon for hours, with faults at random: three days of a simulated audio clock, then real time
+# against real counterparts. SOAK="--minutes 600 --seed 5" for more.
+soak: $(VENV)/.everything
+	@$(call debian,$(DEBIAN_TEST))
+	$(BIN)/python tests/soak/simulated.py --hours 72
+	$(BIN)/python tests/soak/soak.py $(SOAK)
+
 # An environment of its own, then the units. The unit hides all homes, so that a Python that lives
 # in one would not be found by it.
 install-service:
@@ -64,7 +71,8 @@ install-service:
 	@$(call debian,$(DEBIAN_RUN))
 	$(PYTHON) -m venv $(PREFIX)
 	$(PREFIX)/bin/python -m pip --disable-pip-version-check --quiet \
-		install -c constraints.txt '.[$(PROVIDER)]'
+		install --no-compile -c constraints.txt '.[$(PROVIDER)]'
+	@$(PREFIX)/bin/python -m pip --disable-pip-version-check --quiet uninstall --yes setuptools
 	@$(MAKE) --no-print-directory install-units
 
 install-units:
