@@ -243,7 +243,7 @@ def test_what_is_the_same_is_kept_and_what_is_not_begins_anew(reloader, caplog):
     [
         (lambda: (_ for _ in ()).throw(ConfigError("line 3: wrong\nline 9: wrong too")), "line 9"),
         (settings, "no feeds are left"),
-        (lambda: settings({"id": "a", "source": "/nowhere/to/be/found.wav"}), "no such file"),
+        (lambda: settings({"id": "a", "source": "gopher://nowhere"}), "not listened to"),
         (
             lambda: settings(
                 {"id": "a", "source": "station:1"},
