@@ -1,13 +1,10 @@
-"""``genred report``: hands over to the training lab, which is a package and a process apart."""
+"""``genred report``: compare runs of training."""
 
 from __future__ import annotations
 
-import os
-import sys
-from importlib.util import find_spec
 from typing import TYPE_CHECKING
 
-from genred.errors import UnavailableError
+from genred.commands.handover import add_lab_parser
 
 if TYPE_CHECKING:
     import argparse
@@ -15,20 +12,10 @@ if TYPE_CHECKING:
 
 def add_parser(subparsers: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
     """Describe the command."""
-    parser = subparsers.add_parser(
+    add_lab_parser(
+        subparsers,
         "report",
-        help="lay runs of training side by side (needs genred[train])",
-        description="Compare runs: figures, parameters, multiply-adds, milliseconds.",
-        add_help=False,
-        prefix_chars="\0",
+        "genred_train.report",
+        "lay runs of training side by side",
+        "Compare runs: figures, parameters, multiply-adds, milliseconds.",
     )
-    parser.add_argument("arguments", nargs="*")
-    parser.set_defaults(run=run)
-
-
-def run(args: argparse.Namespace) -> int:
-    """Become ``python -m genred_train.report``: the daemon never imports torch."""
-    if find_spec("genred_train") is None:
-        raise UnavailableError("the training lab is not installed", "pip install 'genred[train]'")
-    sys.stdout.flush()
-    os.execv(sys.executable, [sys.executable, "-m", "genred_train.report", *args.arguments])  # noqa: S606
