@@ -6,6 +6,7 @@ import base64
 import http.client
 import os
 import shutil
+import signal
 import subprocess
 import tempfile
 import urllib.parse
@@ -76,6 +77,14 @@ class IcecastRig:
             self._server.kill()
             self._server.wait(10)
             self._server = None
+
+    def freeze(self) -> None:
+        """Keep the connections and send nothing."""
+        self._server.send_signal(signal.SIGSTOP)
+
+    def thaw(self) -> None:
+        """Go on."""
+        self._server.send_signal(signal.SIGCONT)
 
     def broadcast(
         self,

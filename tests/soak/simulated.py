@@ -38,7 +38,7 @@ from genred.sources.fake import FakeSource
 from genred.station import render
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Iterator, Sequence
 
     from genred.feed import Feed
 
@@ -47,7 +47,7 @@ STYLES = ("speech", "rain", "jazz", "metal", "static", "blues")
 HOP_S = 0.25
 HOP = round(RATE * HOP_S)
 PASSAGES = (2.0, 5.0, 20.0, 60.0)
-FAULTS = ["none", "none", "none", "gap", "overflow", "away", "jump"]
+FAULTS = ("none", "none", "none", "gap", "overflow", "away", "jump")
 MEMORY_MB_PER_HOUR = 1.0
 """Growth beyond this after the warm-up is a leak."""
 
@@ -115,7 +115,7 @@ class Ledger:
             self.faults.append(f"{event.feed} {event.event_type} {event.seq}: {wrong}")
 
 
-def hops(seed: int) -> Iterator[np.ndarray | str]:
+def hops(seed: int, faults: Sequence[str]) -> Iterator[np.ndarray | str]:
     """What one feed delivers, a quarter of a second at a time; a fault as a word between."""
     rng = random.Random(seed)
     passages = {style: render(style, 60, seed, RATE) for style in STYLES}
@@ -124,16 +124,16 @@ def hops(seed: int) -> Iterator[np.ndarray | str]:
         sound = passages[rng.choice([*STYLES, "silence"])]
         for at in range(0, round(rng.choice(PASSAGES) * RATE), HOP):
             yield sound[at : at + HOP]
-        yield rng.choice(FAULTS)
+        yield rng.choice(faults)
 
 
 class Player:
     """Plays into the intake of one feed, and is away when a fault says so."""
 
-    def __init__(self, feed: Feed, seed: int, clock: FakeClock) -> None:
+    def __init__(self, feed: Feed, seed: int, clock: FakeClock, faults: Sequence[str]) -> None:
         self._intake = feed.intake
         self._clock = clock
-        self._hops = hops(seed)
+        self._hops = hops(seed, faults)
         self._rng = random.Random(seed)
         self._away = 0
         self.faults: Counter[str] = Counter()
@@ -203,9 +203,8 @@ def run(
     ]
     ledger = Ledger()
     engine = Engine(load_model(), setups, [ledger], clock, node="soak", heartbeat_s=30)
-    if not faults:
-        FAULTS[:] = ["none"]
-    players = [Player(feed, 1000 * seed + n, clock) for n, feed in enumerate(engine.feeds)]
+    which = FAULTS if faults else ("none",)
+    players = [Player(feed, 1000 * seed + n, clock, which) for n, feed in enumerate(engine.feeds)]
     began = time.monotonic()
     samples: list[Sample] = []
     late = 0.0

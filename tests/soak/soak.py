@@ -1,0 +1,456 @@
+"""The daemon for as long as one likes, against real counterparts that fail at random, by seed.
+
+    python tests/soak/soak.py --minutes 60 --seed 1 --report soak.json
+    python tests/soak/soak.py --each --table        # every fault in turn, as the table of the docs
+
+`genred run` listens to the synthesised station, to a microphone (PulseAudio) and to a stream
+(Icecast), and publishes to mosquitto. Its standard output is the independent witness of every
+event: what it says there and what a subscriber of the broker gets are compared by number.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import os
+import random
+import signal
+import statistics
+import subprocess
+import sys
+import tempfile
+import threading
+import time
+from collections import Counter, defaultdict
+from contextlib import ExitStack
+from dataclasses import asdict, dataclass, field
+from datetime import datetime
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+import paho.mqtt.client as paho
+from paho.mqtt.enums import CallbackAPIVersion
+
+sys.path.insert(0, str(Path(__file__).parents[1]))
+
+from rigs import clips
+from rigs.icecast import IcecastRig
+from rigs.mosquitto import Mosquitto
+from rigs.ports import free_port, wait_until
+from rigs.pulse import PulseRig
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+
+SAMPLE_S = 5.0
+"""How often memory, threads and descriptors are looked at."""
+
+CALM_S = (15.0, 45.0)
+"""Between two faults."""
+
+DOWN_S = (2.0, 15.0)
+"""How long a counterpart is away."""
+
+READ_S = 10.0
+"""A stream that sends nothing for so long is given up."""
+
+RECOVER_S = 90.0
+"""Longer than the longest pause between attempts, and then some."""
+
+WARM_UP_S = 300.0
+"""Decoders, resolver and allocator have seen all that comes by then."""
+
+FEEDS = {"station": "station:3", "mic": "device:pulse", "web": "{web}"}
+
+CLIP = [("speech", 40), ("jazz", 40), ("rain", 20), ("metal", 40)]
+
+
+class Ear:
+    """A subscriber that keeps its session: what the broker had accepted reaches it in the end."""
+
+    def __init__(self, port: int) -> None:
+        self.heard: Counter[tuple[str, int]] = Counter()
+        self.delays: list[tuple[float, float]] = []
+        self.last: dict[str, float] = {}
+        self.online_at: dict[str, float] = {}
+        self.client = paho.Client(
+            CallbackAPIVersion.VERSION2, client_id="soak", clean_session=False
+        )
+        self.client.on_connect = lambda client, *_: client.subscribe("genred/soak/#", qos=1)
+        self.client.on_message = self._take
+        self.client.reconnect_delay_set(1, 1)
+        self.client.connect_async("127.0.0.1", port, keepalive=10)
+        self.client.loop_start()
+
+    def _take(self, _client: Any, _data: Any, message: paho.MQTTMessage) -> None:
+        now = time.time()
+        *_, feed, what = message.topic.split("/")
+        if what == "status" and message.payload == b"online":
+            self.online_at[feed] = time.monotonic()
+        if what == "event":
+            self.heard[feed, json.loads(message.payload)["seq"]] += 1
+        elif what == "scores":
+            ts = datetime.fromisoformat(json.loads(message.payload)["ts"]).timestamp()
+            self.delays.append((time.monotonic(), now - ts))
+            self.last[feed] = time.monotonic()
+
+    def close(self) -> None:
+        self.client.disconnect()
+        self.client.loop_stop()
+
+
+@dataclass
+class Happening:
+    """One fault, as it went."""
+
+    name: str
+    at_s: float
+    down_s: float
+    back_after_s: float | None
+    """From the counterpart's return to the next decision that a subscriber gets; None: never."""
+
+
+@dataclass
+class World:
+    """The counterparts and the daemon."""
+
+    folder: Path
+    seed: int
+    stack: ExitStack
+    happenings: list[Happening] = field(default_factory=list)
+    samples: list[dict[str, float]] = field(default_factory=list)
+
+    def begin(self) -> None:
+        parts = [clips.style(name, seconds, self.seed) for name, seconds in CLIP]
+        self.clip = clips.write_wav(self.folder / "clip.wav", np.concatenate(parts))
+        self.broker = Mosquitto(
+            self.folder / "broker",
+            ("autosave_interval 1", "autosave_on_changes true", "max_queued_messages 0"),
+            persistent=True,
+        ).start()
+        self.stack.callback(self.broker.close)
+        self.pulse = PulseRig(self.folder)
+        os.environ.update(self.pulse.environment)
+        self.pulse.start()
+        self.stack.callback(self.pulse.stop)
+        self.icecast = IcecastRig(self.folder, free_port())
+        self.folder.chmod(0o777)  # Icecast gives up root
+        self.icecast.start()
+        self.stack.callback(self.icecast.stop)
+        self.on_air()
+        self.play()
+        self.ear = Ear(self.broker.port)
+        self.stack.callback(self.ear.close)
+        self.config = self.folder / "genred.toml"
+        self.configure(0.6)
+        self.witness = (self.folder / "events.jsonl").open("wb")
+        self.log = (self.folder / "log").open("wb")
+        command = ["run", "--json", "--config", str(self.config)]
+        self.daemon = subprocess.Popen(
+            [sys.executable, "-m", "genred", *command],
+            stdin=subprocess.DEVNULL,
+            stdout=self.witness,
+            stderr=self.log,
+        )
+        self.began = time.monotonic()
+        wait_until(lambda: len(self.ear.last) == len(FEEDS), 60, "a first decision of each feed")
+
+    def configure(self, enter: float) -> None:
+        lines = [
+            f'[node]\nname = "soak"\n[mqtt]\nurl = "{self.broker.url}"\nscores = true',
+            f"[judgement]\nenter = {enter}",
+        ]
+        for name, source in FEEDS.items():
+            where = source.format(web=self.icecast.url())
+            lines.append(f'[[feeds]]\nid = "{name}"\nsource = "{where}"')
+        self.config.write_text("\n".join(lines) + "\n")
+
+    def play(self) -> None:
+        self.player = self.pulse.play(self.clip)
+
+    def on_air(self) -> None:
+        self.station = self.icecast.broadcast(self.clip, name="Soak FM")
+
+    def end(self) -> int:
+        self.daemon.send_signal(signal.SIGTERM)
+        code = self.daemon.wait(15)
+        time.sleep(2)  # what the broker still holds for the ear
+        self.witness.close()
+        self.log.close()
+        return code
+
+    def look(self) -> None:
+        """Memory, threads, descriptors and processor time of the daemon."""
+        proc = Path(f"/proc/{self.daemon.pid}")
+        status = dict(
+            line.split(":\t", 1)
+            for line in (proc / "status").read_text().splitlines()
+            if ":\t" in line
+        )
+        stat = (proc / "stat").read_text().rsplit(") ", 1)[1].split()
+        self.samples.append(
+            {
+                "at_s": time.monotonic() - self.began,
+                "resident_mb": int(status["VmRSS"].split()[0]) / 1024,
+                "threads": int(status["Threads"]),
+                "descriptors": len(list((proc / "fd").iterdir())),
+                "cpu_s": (int(stat[11]) + int(stat[12])) / os.sysconf("SC_CLK_TCK"),
+            }
+        )
+        if self.player.poll() is not None and (self.folder / "pulse" / "pid").exists():
+            self.play()
+
+
+def broker_restarts(world: World, down: float) -> None:
+    world.broker.stop()
+    time.sleep(down)
+    world.broker.start()
+
+
+def broker_is_killed(world: World, down: float) -> None:
+    time.sleep(
+        1.5
+    )  # let it save what it has acknowledged: what it loses itself is not the question
+    world.broker.kill()
+    time.sleep(down)
+    world.broker.start()
+
+
+def broker_freezes(world: World, down: float) -> None:
+    world.broker.freeze()
+    time.sleep(down)
+    world.broker.thaw()
+
+
+def station_leaves(world: World, down: float) -> None:
+    world.icecast.stop_station(world.station)
+    time.sleep(down)
+    world.on_air()
+
+
+def station_stalls(world: World, down: float) -> None:
+    """The connection stays, and nothing comes: longer than a read may take."""
+    world.icecast.freeze()
+    time.sleep(READ_S + down)
+    world.icecast.thaw()
+
+
+def icecast_is_killed(world: World, down: float) -> None:
+    world.icecast.kill()
+    world.icecast.stop_station(world.station)
+    time.sleep(down)
+    world.icecast.start()
+    world.on_air()
+
+
+def sound_server_is_killed(world: World, down: float) -> None:
+    world.pulse.kill()
+    time.sleep(down)
+    world.pulse.start()
+    world.play()
+
+
+def configuration_changes(world: World, down: float) -> None:
+    del down
+    world.configure(random.choice([0.5, 0.55, 0.65]))
+    world.daemon.send_signal(signal.SIGHUP)
+
+
+def configuration_is_wrong(world: World, down: float) -> None:
+    del down
+    good = world.config.read_text()
+    world.config.write_text("[judgment]\n")
+    world.daemon.send_signal(signal.SIGHUP)
+    time.sleep(2)
+    world.config.write_text(good)
+
+
+def process_is_suspended(world: World, down: float) -> None:
+    world.daemon.send_signal(signal.SIGSTOP)
+    time.sleep(down)
+    world.daemon.send_signal(signal.SIGCONT)
+
+
+ALL = tuple(FEEDS)
+FAULTS: dict[Callable[[World, float], None], tuple[tuple[str, ...], str, str]] = {
+    broker_restarts: (
+        ALL,
+        "`status` offline by last will, then all retained topics anew",
+        "scores",
+    ),
+    broker_is_killed: (ALL, "the same", "scores"),
+    broker_freezes: (ALL, "messages late", "scores beyond the queue"),
+    station_leaves: (("web",), "feed offline, `reconnecting`", "the audio meanwhile"),
+    station_stalls: (("web",), "feed offline after 10 s of nothing", "the audio meanwhile"),
+    icecast_is_killed: (("web",), "feed offline, `reconnecting`", "the audio meanwhile"),
+    sound_server_is_killed: (("mic",), "feed offline, `reconnecting`", "the audio meanwhile"),
+    configuration_changes: (ALL, "one line", "nothing"),
+    configuration_is_wrong: (ALL, "one line, refused", "nothing"),
+    process_is_suspended: (ALL, "last will, if longer than the keepalive", "the audio meanwhile"),
+}
+"""What can be done, the feeds that feel it, what is seen and what is lost."""
+
+
+def inflict(world: World, fault: Callable[[World, float], None], down: float) -> None:
+    at = time.monotonic() - world.began
+    fault(world, down)
+    back = time.monotonic()
+    feeds = FAULTS[fault][0]
+
+    def again() -> bool:
+        # A decision under way when the fault was over proves nothing: the window begins anew.
+        return all(world.ear.last.get(feed, 0) > back + 0.05 for feed in feeds)
+
+    until = back + RECOVER_S
+    while not again() and time.monotonic() < until and world.daemon.poll() is None:
+        time.sleep(0.02)
+    took = round(time.monotonic() - back, 2) if again() else None
+    world.happenings.append(Happening(fault.__name__, round(at, 1), round(down, 1), took))
+    print(f"{at:8.0f} s  {fault.__name__:24} away {down:5.1f} s, back after {took} s", flush=True)
+
+
+def account(world: World) -> dict[str, Any]:
+    """Compare what the daemon said on its own output with what the subscriber got."""
+    said: Counter[tuple[str, int]] = Counter()
+    for line in (world.folder / "events.jsonl").read_text().splitlines():
+        message: dict[str, Any] = json.loads(line)
+        if message["message"] == "event":
+            said[message["feed"], message["seq"]] += 1
+    holes = []
+    numbers = defaultdict(list)
+    for feed, seq in said:
+        numbers[feed].append(seq)
+    for feed, found in numbers.items():
+        if sorted(found) != list(range(1, len(found) + 1)):
+            holes.append(feed)
+    heard = world.ear.heard
+    return {
+        "events": sum(said.values()),
+        "lost": sorted(map(list, said.keys() - heard.keys())),
+        "from_nowhere": sorted(map(list, heard.keys() - said.keys())),
+        "delivered_twice": sum(n - 1 for n in heard.values()),
+        "holes_in_numbers": holes,
+    }
+
+
+def calm_delays(world: World) -> list[float]:
+    """Delays of decisions while nothing was being done to anybody."""
+    busy = [
+        (h.at_s + world.began, h.at_s + world.began + h.down_s + (h.back_after_s or RECOVER_S) + 5)
+        for h in world.happenings
+    ]
+    return [d for at, d in world.ear.delays if not any(a <= at <= b for a, b in busy)]
+
+
+def summary(world: World, code: int) -> dict[str, Any]:
+    settled = [s for s in world.samples if s["at_s"] > WARM_UP_S] or world.samples[-10:]
+    hours = [s["at_s"] / 3600 for s in settled]
+    memory = [s["resident_mb"] for s in settled]
+    calm = calm_delays(world)
+    first, last = world.samples[0], world.samples[-1]
+    return {
+        "minutes": round(last["at_s"] / 60, 1),
+        "seed": world.seed,
+        "exit_code": code,
+        "memory_mb": [round(memory[0], 1), round(memory[-1], 1)],
+        "memory_mb_per_hour": round(float(np.polyfit(hours, memory, 1)[0]), 3),
+        "threads": [min(s["threads"] for s in settled), max(s["threads"] for s in settled)],
+        "threads_at_the_end": last["threads"],
+        "descriptors": [
+            min(s["descriptors"] for s in settled),
+            max(s["descriptors"] for s in settled),
+        ],
+        "descriptors_at_the_end": last["descriptors"],
+        "cpu_share": round(
+            (last["cpu_s"] - first["cpu_s"]) / max(1.0, last["at_s"] - first["at_s"]), 4
+        ),
+        "delay_ms": {
+            str(q): round(float(np.percentile(calm, q)) * 1000, 1) for q in (50, 90, 99, 99.9, 100)
+        }
+        if calm
+        else {},
+        "decisions": len(world.ear.delays),
+        "never_recovered": [h.name for h in world.happenings if h.back_after_s is None],
+        "log_lines": len((world.folder / "log").read_text().splitlines()),
+        **account(world),
+        "happenings": [asdict(h) for h in world.happenings],
+    }
+
+
+def table(world: World) -> str:
+    """The rows of the fault table in docs/operations.md."""
+    took = defaultdict(list)
+    for each in world.happenings:
+        if each.back_after_s is not None:
+            took[each.name].append(each.back_after_s)
+    rows = []
+    for fault, (feeds, seen, lost) in FAULTS.items():
+        times = took[fault.__name__]
+        if times:
+            who = "all feeds" if feeds == ALL else f"feed `{feeds[0]}`"
+            middle, worst = statistics.median(times), max(times)
+            back = f"{middle:.1f} s (at worst {worst:.1f} s of {len(times)})"
+            name = fault.__name__.replace("_", " ")
+            rows.append(f"| {name} ({who}) | {seen} | {back} | {lost} |")
+    return "\n".join(rows)
+
+
+def soak(world: World, minutes: float, *, each: bool) -> None:
+    rng = random.Random(world.seed)
+    stop = threading.Event()
+
+    def watch() -> None:
+        while not stop.wait(SAMPLE_S) and world.daemon.poll() is None:
+            world.look()
+
+    watcher = threading.Thread(target=watch, daemon=True)
+    watcher.start()
+    try:
+        if each:
+            for fault in FAULTS:
+                inflict(world, fault, rng.uniform(*DOWN_S))
+                time.sleep(CALM_S[0])
+            return
+        while world.daemon.poll() is None:
+            pause = rng.uniform(*CALM_S)
+            if time.monotonic() - world.began + pause > minutes * 60:
+                time.sleep(max(0.0, minutes * 60 - (time.monotonic() - world.began)))
+                return
+            time.sleep(pause)
+            inflict(world, rng.choice(list(FAULTS)), rng.uniform(*DOWN_S))
+    finally:
+        stop.set()
+        watcher.join()
+
+
+def main() -> int:
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("--minutes", type=float, default=60)
+    parser.add_argument("--seed", type=int, default=1)
+    parser.add_argument("--each", action="store_true", help="every fault once, and no more")
+    parser.add_argument("--table", action="store_true", help="print the docs' table at the end")
+    parser.add_argument("--report", type=Path, help="write the summary here too")
+    args = parser.parse_args()
+    # A socket's path may have 107 characters: keep the folder's name short.
+    with tempfile.TemporaryDirectory(prefix="soak-") as folder, ExitStack() as stack:
+        world = World(Path(folder), args.seed, stack)
+        world.begin()
+        soak(world, args.minutes, each=args.each)
+        code = world.end()
+        report = summary(world, code)
+        text = json.dumps(report, indent=2)
+        print(text)
+        if args.report:
+            args.report.write_text(text + "\n")
+        if args.table:
+            print(table(world))
+        if code or report["never_recovered"]:
+            print((world.folder / "log").read_text()[-4000:])
+    wrong = report["lost"] or report["from_nowhere"] or report["never_recovered"] or code
+    return 1 if wrong else 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())
