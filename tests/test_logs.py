@@ -1,6 +1,7 @@
 """Logs: one line a record, fit for where they go, and no floods."""
 
 import io
+import json
 import logging
 import os
 import subprocess
@@ -271,3 +272,35 @@ def test_it_writes_to_standard_error_of_a_process():
     )
     assert done.stdout == "out\n"
     assert done.stderr.endswith("info genred: up\n")
+
+
+def test_json_lines_for_programs():
+    stream = io.StringIO()
+    logs.setup("info", form="json", stream=stream, environ={})
+    logging.getLogger("genred.sources").warning("feed %s: http://u:p@host/ \x1b[31mred", "web")
+    try:
+        fail(ValueError("broken\nin two lines"))
+    except ValueError:
+        logging.getLogger("genred.mqtt").exception("it failed")
+    logs.reset()
+    first, second = (json.loads(line) for line in stream.getvalue().splitlines())
+    assert list(first) == ["ts", "level", "logger", "message"]
+    assert (first["level"], first["logger"]) == ("warning", "genred.sources")
+    assert "u:p" not in first["message"]
+    assert "\x1b" not in first["message"]
+    assert second["error"] == "ValueError: broken\\nin two lines"
+    assert "traceback" not in second
+
+
+def test_json_lines_in_the_journal_and_at_debug_level():
+    stream = io.StringIO()
+    logs.setup("debug", form="json", stream=stream, journald=True, environ={})
+    try:
+        fail(ValueError("broken"))
+    except ValueError:
+        logging.getLogger("genred.mqtt").exception("it failed")
+    logs.reset()
+    (line,) = stream.getvalue().splitlines()
+    assert line.startswith("<3>{")
+    found = json.loads(line.removeprefix("<3>"))
+    assert found["traceback"][-1] == "ValueError: broken"

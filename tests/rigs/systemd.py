@@ -15,6 +15,7 @@ import signal
 import subprocess
 import sys
 import time
+from functools import cache
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -204,6 +205,7 @@ class Machine:
         self._process.stdout.close()
 
 
+@cache
 def why_not() -> str:
     """Why there can be no such machine here; empty if there can."""
     if os.geteuid() != 0:
@@ -221,16 +223,11 @@ def why_not() -> str:
     return "" if can.returncode == 0 else f"no namespaces: {can.stderr.decode().strip()[:100]}"
 
 
-@pytest.fixture(scope="session")
-def systemd_works() -> None:
-    """Skips where no systemd can be booted."""
+@pytest.fixture
+def make_machine() -> Iterator[object]:
+    """Makes machines that end with the test; skips it where there can be none."""
     if reason := why_not():
         pytest.skip(reason)
-
-
-@pytest.fixture
-def make_machine(systemd_works: None) -> Iterator[object]:
-    """Makes machines that end with the test."""
     made: list[Machine] = []
 
     def make(files: dict[str, str], units: list[str] | None = None) -> Machine:

@@ -109,7 +109,10 @@ def test_a_frozen_daemon_is_restarted(make_machine):
     [
         ("[judgment]\nenter = 0.5\n", "judgement"),
         ("", "no feeds are configured"),
-        ('[model]\npath = "/dev/null"\n[[feeds]]\nid = "a"\nsource = "station"\n', "is empty"),
+        (
+            f'[model]\npath = "{CONFIG}"\n[[feeds]]\nid = "a"\nsource = "station"\n',
+            "not an ONNX file",
+        ),
     ],
 )
 def test_a_wrong_configuration_stays_down(make_machine, text, said):
@@ -119,6 +122,7 @@ def test_a_wrong_configuration_stays_down(make_machine, text, said):
     assert machine.show("NRestarts") == "0"
     assert machine.show("ExecMainStatus") == "78"
     assert said in machine.journal()
+    assert "\x1b" not in machine.run("journalctl", "-u", "genred", "-o", "export")
 
 
 def test_credentials_under_a_dynamic_user(make_machine, make_mosquitto):

@@ -163,7 +163,8 @@ def _open(path: Path, data: bytes, provider: Provider, threads: int, feeds: int)
     options = onnxruntime.SessionOptions()
     options.intra_op_num_threads = threads
     options.inter_op_num_threads = 1
-    options.log_severity_level = 3
+    # What fails is raised, and told in genred's own words; only why CUDA was left out is not.
+    options.log_severity_level = 3 if provider == "cuda" else 4
     # Threads that spin between two decisions would burn a core for nothing.
     options.add_session_config_entry("session.intra_op.allow_spinning", "0")
     chosen: list[Any] = [PROVIDERS[provider]]
