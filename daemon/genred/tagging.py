@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -50,7 +50,7 @@ class FileResult:
 
     ``scores`` is the mean of the decisions' raw probabilities, ``label`` the highest of them and
     ``confidence`` its value; ``silence`` where nothing but silence was heard, ``unknown`` where
-    the file is shorter than a window.
+    the file is shorter than a window, and the model was not taught to hear it again.
     """
 
     path: str
@@ -98,6 +98,27 @@ def hops(blocks: Iterable[Floats], hop: int) -> Iterator[tuple[Floats, int]]:
         yield np.pad(rest, (0, hop - len(rest))), len(rest)
 
 
+class Repeated:
+    """Blocks of samples, heard again from their start until there are ``wanted`` of them.
+
+    What is longer passes as it is; ``real`` counts what came the first time.
+    """
+
+    def __init__(self, blocks: Iterable[Floats], wanted: int) -> None:
+        self._blocks, self._wanted = blocks, wanted
+        self.real = 0
+
+    def __iter__(self) -> Iterator[Floats]:
+        kept: list[Floats] = []
+        for block in self._blocks:
+            if self.real < self._wanted:
+                kept.append(block)
+            self.real += len(block)
+            yield block
+        if 0 < self.real < self._wanted:
+            yield np.resize(np.concatenate(kept), self._wanted - self.real)
+
+
 def tag_file(
     model: Model, path: Path, by: JudgementSettings, *, decisions: bool = False
 ) -> FileResult:
@@ -114,7 +135,9 @@ def tag_file(
     counted = heard = silent = 0
     segments: list[Segment] = []
     listed: list[FileDecision] = []
-    for audio, real in hops(decode(path, rate), metadata.hop):
+    wanted = -(-metadata.window // metadata.hop) * metadata.hop
+    blocks = Repeated(decode(path, rate), wanted if metadata.short == "repeat" else 0)
+    for audio, real in hops(blocks, metadata.hop):
         heard += real
         (decision,) = analyser.step([0], audio[None], [heard / rate])
         _collect(segments, decision.changes)
@@ -128,6 +151,11 @@ def tag_file(
     if not heard:
         raise InputError(f"{path} holds no audio")
     _collect(segments, analyser.reset(0))
+    if blocks.real < heard:
+        # What was heard again lies beyond the end of the file.
+        heard = blocks.real
+        segments = [_within(each, heard / rate) for each in segments if each.start < heard / rate]
+        listed = [replace(each, t=min(each.t, round(heard / rate, 4))) for each in listed]
     if counted:
         scores = dict(zip(labels, np.round(total / counted, 4).tolist(), strict=True))
         label = labels[int(total.argmax())]
@@ -139,6 +167,10 @@ def tag_file(
     return FileResult(
         str(path), heard / rate, label, confidence, scores, tuple(segments), tuple(listed)
     )
+
+
+def _within(segment: Segment, end: float) -> Segment:
+    return replace(segment, end=min(segment.end if segment.end is not None else end, end))
 
 
 def _collect(segments: list[Segment], changes: Iterable[Change]) -> None:

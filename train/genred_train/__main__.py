@@ -85,6 +85,19 @@ def parser() -> argparse.ArgumentParser:
         action="store_true",
         help="go on with the run in --out after its last whole epoch",
     )
+    made.add_argument(
+        "--init-from",
+        type=Path,
+        metavar="MODEL",
+        help="begin with another run's weights (its folder, checkpoint, or model.onnx in it), all "
+        "but the layer of logits; see training.freeze",
+    )
+    made.add_argument(
+        "--minutes",
+        type=float,
+        metavar="N",
+        help="begin no epoch after so long, and export what there is",
+    )
     made.add_argument("--epochs", type=int, metavar="N", help="in place of the recipe's")
     made.add_argument("--seed", type=int, metavar="N", help="in place of the recipe's")
     made.add_argument(
@@ -114,16 +127,21 @@ def _train(chosen: argparse.Namespace) -> None:
             "pip install 'genred[cpu,train]'",
         )
     # Imported here: what is above must work without torch.
-    from genred_train import run
+    import rich.console
+
+    from genred_train import arrays_run, run
     from genred_train.console import Console
     from genred_train.data.cache import default_folder
     from genred_train.recipe import load
+    from genred_train.team import joined
 
     recipe = load(chosen.recipe).override(
         labels=chosen.labels, epochs=chosen.epochs, seed=chosen.seed
     )
     if chosen.threads is not None and chosen.threads < 1:
         raise UsageError("--threads must be at least 1")
+    if chosen.minutes is not None and not chosen.minutes > 0:
+        raise UsageError("--minutes must be above 0")
     if chosen.resume and not chosen.out:
         raise UsageError("--resume needs --out", "name the folder of the run to go on with")
     console = Console()
@@ -135,15 +153,24 @@ def _train(chosen: argparse.Namespace) -> None:
         device=chosen.device,
         threads=chosen.threads,
         resume=chosen.resume,
+        init_from=chosen.init_from,
+        minutes=chosen.minutes,
     )
-    metrics = run.train(recipe, options, console)
-    print(_summary(metrics, options.out))
+    with joined(chosen.device) as team:
+        if not team.leads:
+            console = Console(rich.console.Console(quiet=True))
+        work = arrays_run.train if recipe.data.source == "arrays" else run.train
+        metrics = work(recipe, options, console, team)
+        if team.leads:
+            print(_summary(metrics, options.out))
 
 
 def _summary(metrics: dict[str, Any], folder: Path) -> str:
-    lines = [f"{folder / 'model.onnx'}  ({metrics['model']['bytes']:,} bytes)"]
-    for unit in ("window", "track"):
-        test = metrics["test"][unit]
+    if "bytes" in metrics["model"]:
+        lines = [f"{folder / 'model.onnx'}  ({metrics['model']['bytes']:,} bytes)"]
+    else:
+        lines = [f"{folder}  (rows are no audio: no model.onnx)"]
+    for unit, test in metrics["test"].items():
         lines.append(
             f"test, per {unit}: accuracy {test['accuracy']:.3f}, macro recall "
             f"{test['macro_recall']:.3f}, macro F1 {test['macro_f1']:.3f}, ECE {test['ece']:.3f}"

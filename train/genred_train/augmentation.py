@@ -1,4 +1,4 @@
-"""What happens to training crops on the device, a batch at a time: levels, noise, equalisers.
+"""What happens to training crops on the device, a batch at a time: level, noise, tempo, filters.
 
 Everything draws from torch's default generator of the device, seeded by the loop.
 """
@@ -13,6 +13,7 @@ import torchaudio
 from torch import Tensor, nn
 
 from genred.labels import Kind
+from genred_train import tempo
 
 if TYPE_CHECKING:
     from genred.model.metadata import LabelInfo
@@ -42,9 +43,10 @@ class Augmenter(nn.Module):
         kinds = [label.kind for label in labels]
         self.register_buffer("speech", torch.tensor([kind is Kind.SPEECH for kind in kinds]))
         self.register_buffer("music", torch.tensor([kind is Kind.MUSIC for kind in kinds]))
-        # torchaudio's own transform draws one mask for the whole batch unless told otherwise.
+        # torchaudio's own transform draws one mask for the whole batch unless told otherwise; it
+        # knows no least width, so that masks in time that have one are drawn here.
         self.masks = torchaudio.transforms.SpecAugment(
-            n_time_masks=settings.time_masks,
+            n_time_masks=0 if settings.time_mask_least else settings.time_masks,
             time_mask_param=settings.time_mask,
             n_freq_masks=settings.frequency_masks,
             freq_mask_param=settings.frequency_mask,
@@ -55,38 +57,91 @@ class Augmenter(nn.Module):
     @property
     def crop(self) -> int:
         """How many samples a crop must have, so that faster playing still fills the window."""
-        return math.ceil(self.window * (1.0 + self.settings.speed)) + 1
+        return math.ceil(self._stretched * (1.0 + self.settings.speed)) + 1
+
+    @property
+    def _stretched(self) -> int:
+        """How many samples are left to stretch, after playing at another speed."""
+        settings = self.settings
+        return math.ceil(self.window * (1.0 + (settings.stretch if settings.stretch_p else 0.0)))
 
     def forward(self, crops: Tensor, targets: Tensor) -> tuple[Tensor, Tensor]:
         """Change ``[batch, crop]`` (16 bits) with labels ``[batch]``.
 
         Returns audio ``[batch, window]``, full scale 1.0, and label shares ``[batch, labels]``.
         """
+        settings = self.settings
         audio = self._play(crops.float() / 32768.0)
+        audio = tempo.change(self._changes(audio), audio, self.window)
         soft = nn.functional.one_hot(targets, self.labels).float()
-        audio = audio / _rms(audio)
-        audio = self._talk_over(audio, targets)
-        audio, soft = self._mix(audio, soft)
-        audio = self._filter(audio)
-        audio = self._add_noise(audio)
-        low, high = self.settings.level_dbfs
-        level = _uniform(audio, low, high)
-        audio = audio / _rms(audio) * 10 ** (level / 20)
+        level = _rms(audio)
+        audio = audio / level
+        if settings.talk_over_p:
+            audio = self._talk_over(audio, targets)
+        if settings.mix_p:
+            audio, soft = self._mix(audio, soft)
+        if settings.equalise_p or settings.low_pass_p:
+            audio = self._filter(audio)
+        if settings.noise_p:
+            audio = self._add_noise(audio)
+        if settings.level_dbfs != "own":
+            level = 10 ** (_uniform(audio, *settings.level_dbfs) / 20)
+        audio = audio / _rms(audio) * level
+        if settings.gain:
+            audio = audio * _uniform(audio, 1.0 - settings.gain, 1.0 + settings.gain)
+        if settings.noise_sigma:
+            audio = audio + settings.noise_sigma * torch.randn_like(audio)
         return audio.clamp(-1.0, 1.0), soft
 
     def mask(self, logmel: Tensor) -> Tensor:
         """SpecAugment on ``[batch, n_mels, frames]``; masks hold each picture's mean."""
-        if not (self.settings.time_masks or self.settings.frequency_masks):
+        settings = self.settings
+        if settings.time_masks and settings.time_mask_least:
+            for _ in range(settings.time_masks):
+                logmel = self._mask_time(logmel)
+            if not settings.frequency_masks:
+                return logmel
+        elif not (settings.time_masks or settings.frequency_masks):
             return logmel
         masked: Tensor = self.masks(logmel)
         return masked
 
+    def _mask_time(self, logmel: Tensor) -> Tensor:
+        """One mask a picture, of a width between the least and the greatest."""
+        frames = logmel.shape[2]
+        settings = self.settings
+        width = torch.randint(
+            settings.time_mask_least,
+            settings.time_mask + 1,
+            (logmel.shape[0], 1),
+            device=logmel.device,
+        )
+        start = (_uniform(logmel, 0.0, 1.0) * (frames - width + 1).clamp(min=1)).floor()
+        place = torch.arange(frames, device=logmel.device)[None, :]
+        hidden = (place >= start) & (place < start + width)
+        mean = logmel.mean(dim=(1, 2), keepdim=True)
+        return torch.where(hidden[:, None, :], mean, logmel)
+
+    def _changes(self, audio: Tensor) -> tempo.Changes:
+        """Draw which crops get another tempo or pitch, and what."""
+        settings, count = self.settings, audio.shape[0]
+        none = torch.zeros(count, 1, device=audio.device)
+        stretch = pitch = none
+        if settings.stretch_p:
+            drawn = _uniform(audio, -settings.stretch, settings.stretch)
+            stretch = drawn * _chosen(audio, settings.stretch_p)
+        if settings.pitch_p:
+            drawn = _uniform(audio, -settings.pitch_semitones, settings.pitch_semitones)
+            pitch = drawn * _chosen(audio, settings.pitch_p)
+        return tempo.Changes(1.0 + stretch[:, 0], 2.0 ** (pitch[:, 0] / 12.0))
+
     def _play(self, crops: Tensor) -> Tensor:
         """Play each crop at its own speed, by linear interpolation between samples."""
+        length = self._stretched
         if not self.settings.speed:
-            return crops[:, : self.window]
+            return crops[:, :length]
         speed = 1.0 + _uniform(crops, -self.settings.speed, self.settings.speed)
-        place = torch.arange(self.window, device=crops.device)[None, :] * speed
+        place = torch.arange(length, device=crops.device)[None, :] * speed
         left = place.floor().long().clamp(max=crops.shape[1] - 2)
         share = place - left
         return crops.gather(1, left) * (1 - share) + crops.gather(1, left + 1) * share

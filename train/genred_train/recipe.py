@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import difflib
 import tomllib
-from typing import TYPE_CHECKING, Any, Literal, Self
+from typing import TYPE_CHECKING, Annotated, Any, Literal, Self
 
-from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
+from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, ValidationError, model_validator
 
 from genred.errors import ConfigError, InputError, UsageError
 from genred.labels import Kind
@@ -32,6 +32,10 @@ class Audio(_Table):
     hop_s: float = Field(default=0.25, gt=0)
     """How much new audio there is between two decisions."""
 
+    short: Literal["skip", "repeat"] = "skip"
+    """What becomes of recordings shorter than a window: left out, or heard again from their
+    start until they fill it."""
+
     @property
     def window(self) -> int:
         """The window in samples."""
@@ -53,11 +57,32 @@ class Synthetic(_Table):
     """How long each passage is."""
 
 
+def kind_of(label: str) -> Literal[Kind.MUSIC, Kind.SPEECH, Kind.NOISE]:
+    """Guess a label's kind from its name, where the recipe does not say: music but for two."""
+    match label.lower():
+        case "speech" | "talk" | "voice" | "spoken":
+            return Kind.SPEECH
+        case "noise" | "ambient" | "background":
+            return Kind.NOISE
+        case _:
+            return Kind.MUSIC
+
+
+def _label(value: object) -> object:
+    """A label that is only named gets the kind that its name suggests."""
+    return {"name": value, "kind": kind_of(value)} if isinstance(value, str) else value
+
+
 class Data(_Table):
     """``[data]``: which recordings count, and where."""
 
-    labels: tuple[LabelInfo, ...] = ()
-    """The labels in the order of the logits; empty takes those of the data, in order of name."""
+    source: Literal["audio", "arrays"] = "audio"
+    """``audio`` reads recordings; ``arrays`` reads rows of numbers that somebody else has made of
+    them (see :mod:`genred_train.data.arrays`)."""
+
+    labels: tuple[Annotated[LabelInfo, BeforeValidator(_label)], ...] = ()
+    """The labels in the order of the logits, each a name or a name and a kind; empty takes those
+    of the data, in order of name."""
 
     unscored: tuple[str, ...] = ("generated-*",)
     """Data sets (patterns) that are trained on but never in validation or test."""
@@ -109,11 +134,23 @@ class Augment(_Table):
     A probability of 0 turns a part off.
     """
 
-    level_dbfs: tuple[float, float] = (-45.0, -8.0)
-    """Each crop is brought to an RMS level drawn from this range; peaks are clipped."""
+    level_dbfs: tuple[float, float] | Literal["own"] = (-45.0, -8.0)
+    """Each crop is brought to an RMS level drawn from this range, or keeps its ``own``; peaks are
+    clipped."""
+
+    gain: float = Field(default=0.0, ge=0, lt=1)
+    """Each crop is multiplied by a number drawn from 1 - gain to 1 + gain."""
 
     speed: float = Field(default=0.0, ge=0, lt=0.5)
     """Crops are played faster or slower by up to this share, pitch with tempo."""
+
+    stretch_p: float = Field(default=0.0, ge=0, le=1)
+    stretch: float = Field(default=0.1, ge=0, lt=0.5)
+    """Tempo without pitch, faster or slower by up to this share."""
+
+    pitch_p: float = Field(default=0.0, ge=0, le=1)
+    pitch_semitones: float = Field(default=2.0, ge=0, le=6)
+    """Pitch without tempo, up or down by up to so much."""
 
     equalise_p: float = Field(default=0.5, ge=0, le=1)
     equalise_db: float = Field(default=6.0, ge=0)
@@ -127,6 +164,9 @@ class Augment(_Table):
     noise_snr_db: tuple[float, float] = (8.0, 40.0)
     """Noise of a random slope (white to brown) at this signal-to-noise ratio."""
 
+    noise_sigma: float = Field(default=0.0, ge=0)
+    """White noise of this standard deviation, where full scale is 1."""
+
     mix_p: float = Field(default=0.3, ge=0, le=1)
     mix_alpha: float = Field(default=1.0, gt=0)
     """Mixup of waveforms: two crops and their labels, the share drawn from Beta(alpha, alpha)."""
@@ -137,9 +177,11 @@ class Augment(_Table):
 
     time_masks: int = Field(default=1, ge=0)
     time_mask: int = Field(default=12, ge=0)
+    time_mask_least: int = Field(default=0, ge=0)
     frequency_masks: int = Field(default=2, ge=0)
     frequency_mask: int = Field(default=8, ge=0)
-    """SpecAugment (Park et al., 2019): how many masks, and their greatest width."""
+    """SpecAugment (Park et al., 2019): how many masks, their greatest width, and the least of
+    those in time."""
 
 
 class Training(_Table):
@@ -161,6 +203,20 @@ class Training(_Table):
 
     patience: int = Field(default=0, ge=0)
     """Stop after so many epochs without a better one; 0 never stops early."""
+
+    select: Literal["macro_f1", "accuracy"] = "macro_f1"
+    """Of the validation windows; chooses the epoch and decides on stopping early."""
+
+    snapshots: bool = False
+    """Keep the weights of every epoch, beside those of the best."""
+
+    freeze: bool | Annotated[int, Field(ge=0)] = False
+    """What a network was given by ``--init-from`` stays as it is, but for the layer of logits:
+    for good, or for so many epochs."""
+
+    clip_gradient: float = Field(default=5.0, ge=0)
+    """Gradients longer than this are shortened, against the odd batch that would undo an epoch;
+    0 leaves them."""
 
     label_smoothing: float = Field(default=0.05, ge=0, lt=1)
     average: float = Field(default=0.0, ge=0, lt=1)
@@ -286,17 +342,6 @@ def load(path: Path) -> Recipe:
         return Recipe.model_validate(raw)
     except ValidationError as error:
         raise _explain(error, path) from None
-
-
-def kind_of(label: str) -> Literal[Kind.MUSIC, Kind.SPEECH, Kind.NOISE]:
-    """Guess a label's kind from its name, where the recipe does not say: music but for two."""
-    match label.lower():
-        case "speech" | "talk" | "voice" | "spoken":
-            return Kind.SPEECH
-        case "noise" | "ambient" | "background":
-            return Kind.NOISE
-        case _:
-            return Kind.MUSIC
 
 
 def _explain(error: ValidationError, path: Path) -> ConfigError:

@@ -7,6 +7,7 @@ import os
 import random
 import time
 from collections import defaultdict
+from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from importlib.metadata import version
@@ -22,16 +23,19 @@ from genred.model.metadata import (
 )
 from genred.model.metadata import Network as NetworkMetadata
 from genred.model.metadata import Training as TrainingMetadata
-from genred_train import card, judging, networks, scoring
+from genred_train import beginnings, card, judging, networks, scoring
 from genred_train.calibration import fit_temperature
 from genred_train.data import corpus as corpora
+from genred_train.data.arrays import Arrays
 from genred_train.data.catalogue import SPLITS
 from genred_train.data.heard import Heard
 from genred_train.export import macs, model_file
 from genred_train.export.step import Step
 from genred_train.front_end import frames_in
+from genred_train.materials import Crops
 from genred_train.report import folder as report
 from genred_train.report.recorder import Recorder
+from genred_train.team import Team
 from genred_train.training import Epoch, Trainer
 
 if TYPE_CHECKING:
@@ -46,6 +50,9 @@ if TYPE_CHECKING:
 _VERIFIED_PER_LABEL = 2
 _VERIFIED_WINDOWS = 3
 
+# So many multiply-adds of the network may go into that: a minute or two of one core.
+_VERIFIED_MACS = 5e11
+
 _PACKAGES = ("genred", "torch", "torchaudio", "onnx", "onnxscript", "onnxruntime", "numpy")
 
 
@@ -59,16 +66,25 @@ class Options:
     device: str = "auto"
     threads: int | None = None
     resume: bool = False
+    init_from: Path | None = None
+    minutes: float | None = None
+    """No epoch begins after so long; the best until then is exported."""
 
 
-def train(recipe: Recipe, options: Options, console: Console) -> dict[str, Any]:
+def train(
+    recipe: Recipe, options: Options, console: Console, team: Team | None = None
+) -> dict[str, Any]:
     """Carry out a recipe; returns what stands in ``metrics.json``.
+
+    Of a ``team`` of processes, the first one judges, exports and writes; the others return
+    nothing.
 
     Writes ``model.onnx``, ``metrics.json``, ``MODEL_CARD.md``, ``history.csv``,
     ``training.log``, TensorBoard's events, ``best.pt``, ``last.pt`` and all that
     :mod:`genred_train.report.folder` makes of them into ``options.out``. Raises
     :class:`~genred.errors.GenredError` with one clear line for anything that people can mend.
     """
+    team = team or Team()
     device = choose_device(options.device)
     settle(recipe.training.seed, options.threads)
     began = time.monotonic()
@@ -76,16 +92,14 @@ def train(recipe: Recipe, options: Options, console: Console) -> dict[str, Any]:
     _announce(corpus, console)
     prepared = time.monotonic() - began
     folder = options.out
-    try:
-        folder.mkdir(parents=True, exist_ok=True)
-    except OSError as error:
-        raise OutputError(
-            f"cannot make {folder}: {error.strerror}", "choose another --out"
-        ) from None
-
-    with console.logged(folder / "training.log"):
-        fitted = fit(recipe, corpus, folder, device, console, resume=options.resume)
+    make(folder)
+    with logged(console, folder, team):
+        fitted = fit(recipe, corpus, folder, device, console, options, team)
+    if not team.leads:
+        return {}
     trainer, temperature = fitted.trainer, fitted.temperature
+    material = trainer.material
+    assert isinstance(material, Crops)
     metadata, differences = export(
         recipe, corpus, fitted.network, temperature, folder / "model.onnx"
     )
@@ -97,24 +111,39 @@ def train(recipe: Recipe, options: Options, console: Console) -> dict[str, Any]:
         "versions": metadata.training.versions,
         "data": describe(corpus),
         "model": _model_facts(metadata, folder / "model.onnx"),
-        "training": {
-            "device": device.type,
-            "epochs": len(trainer.history),
-            "best_epoch": trainer.best_epoch.epoch if trainer.best_epoch else 0,
-            "crops_per_epoch": trainer.batches * recipe.training.batch_size,
-            "preparation_seconds": round(prepared, 1),
-            "seconds": round(fitted.seconds, 1),
-        },
+        "training": training_facts(trainer, fitted.seconds, prepared),
         "calibration": {"temperature": temperature},
         "export_difference": differences,
     }
     # The test split is read here, once, when nothing is left to choose.
     for split in ("val", "test"):
-        metrics[split] = _judge(trainer, fitted.network, corpus.of(split), temperature)
-    _write(folder / "metrics.json", json.dumps(metrics, indent=1) + "\n")
-    _write(folder / "MODEL_CARD.md", card.write(metrics, recipe))
+        metrics[split] = _judge(material, fitted.network, corpus.of(split), temperature)
+    write(folder / "metrics.json", json.dumps(metrics, indent=1) + "\n")
+    write(folder / "MODEL_CARD.md", card.write(metrics, recipe))
     report.write_all(folder, report.Finished(recipe, corpus, metadata, metrics, trainer.history))
     return metrics
+
+
+def training_facts(trainer: Trainer, seconds: float, prepared: float) -> dict[str, Any]:
+    """How the training went."""
+    training = trainer.recipe.training
+    return {
+        "device": trainer.device.type,
+        "processes": trainer.team.size,
+        "epochs": len(trainer.history),
+        "epochs_planned": training.epochs,
+        "stopped": trainer.stopped,
+        "best_epoch": trainer.best_epoch.epoch if trainer.best_epoch else 0,
+        "selected_by": training.select,
+        "crops_per_epoch": trainer.material.batches * training.batch_size,
+        "preparation_seconds": round(prepared, 1),
+        "seconds": round(seconds, 1),
+    }
+
+
+def logged(console: Console, folder: Path, team: Team) -> AbstractContextManager[None]:
+    """Keep the notes of the process that leads in ``training.log``."""
+    return console.logged(folder / "training.log") if team.leads else nullcontext()
 
 
 @dataclass(frozen=True, slots=True)
@@ -129,34 +158,52 @@ class Fitted:
 
 def fit(
     recipe: Recipe,
-    corpus: Corpus,
+    data: Corpus | Arrays,
     folder: Path,
     device: torch.device,
     console: Console,
-    *,
-    resume: bool = False,
+    options: Options | None = None,
+    team: Team | None = None,
 ) -> Fitted:
-    """Train on a corpus's training split and calibrate on its validation split.
+    """Train on the training split of a corpus or of arrays and calibrate on the validation split.
 
     Writes ``best.pt``, ``last.pt``, ``history.csv`` and TensorBoard's events into ``folder``;
-    with ``resume``, goes on from the ``last.pt`` that is there.
+    of ``options`` count those about where to begin and when to stop.
     """
-    network = build_network(recipe, len(corpus.labels))
-    trainer = Trainer(recipe, corpus, network, device)
-    if resume:
+    team = team or Team()
+    network = build_network(recipe, len(data.labels), data)
+    trainer = Trainer(recipe, data, network, device, team)
+    if options and options.minutes is not None:
+        trainer.limit_s = 60.0 * options.minutes
+    if options and options.init_from is not None:
+        taken = trainer.take(beginnings.weights(options.init_from))
+        console.note(f"began with {taken} tensors of {options.init_from}; the logits are new")
+    if options and options.resume:
         trainer.resume(folder / "last.pt")
         console.note(f"resumed after epoch {len(trainer.history)}")
     with Recorder(folder) as recorder:
 
         def told(epoch: Epoch) -> None:
-            _tell(epoch, recipe, console)
-            recorder.epoch(trainer.history)
+            if team.leads:
+                _tell(epoch, recipe, console)
+                recorder.epoch(trainer.history)
 
         best = trainer.fit(folder, told)
+    if trainer.stopped:
+        console.note(f"stopped after epoch {len(trainer.history)}: {trainer.stopped}")
     seconds = sum(epoch.seconds for epoch in trainer.history)
-    answers = scoring.logits(best, trainer.transform, corpus, trainer.validation, device)
-    temperature = fit_temperature(answers, trainer.validation.labels)
-    return Fitted(best, temperature, trainer, seconds)
+    answers, truth, _ = trainer.material.validate(best, team)
+    return Fitted(best, fit_temperature(answers, truth), trainer, seconds)
+
+
+def make(folder: Path) -> None:
+    """Make the folder of a run. Raises :class:`OutputError` if it cannot be made."""
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise OutputError(
+            f"cannot make {folder}: {error.strerror}", "choose another --out"
+        ) from None
 
 
 def choose_device(wanted: str) -> torch.device:
@@ -178,15 +225,14 @@ def settle(seed: int, threads: int | None) -> None:
     torch.manual_seed(seed)
 
 
-def build_network(recipe: Recipe, labels: int) -> Network:
-    """Make the recipe's network for its window and front end."""
-    return networks.build(
-        recipe.network.name,
-        recipe.network.options,
-        n_mels=recipe.front_end.n_mels,
-        frames=frames_in(recipe.audio.window, recipe.front_end),
-        labels=labels,
-    )
+def build_network(recipe: Recipe, labels: int, data: Corpus | Arrays | None = None) -> Network:
+    """Make the recipe's network for its window and front end, or for the rows of arrays."""
+    options = dict(recipe.network.options)
+    n_mels, frames = recipe.front_end.n_mels, frames_in(recipe.audio.window, recipe.front_end)
+    if isinstance(data, Arrays):
+        n_mels, frames = data.width, 1
+        options["input"] = "statistics"
+    return networks.build(recipe.network.name, options, n_mels=n_mels, frames=frames, labels=labels)
 
 
 def export(
@@ -225,10 +271,24 @@ def export(
             heard=Heard.of(corpus).pack(),
         ),
         license=recipe.card.license,
+        short=recipe.audio.short,
     )
     model_file.write(graph, metadata, path)
-    clips = real_clips(corpus, recipe.audio.window * _VERIFIED_WINDOWS)
-    return metadata, model_file.verify(path, network, metadata, clips)
+    return metadata, model_file.verify(path, network, metadata, _verified(corpus, metadata))
+
+
+def _verified(corpus: Corpus, metadata: ModelMetadata) -> np.ndarray[Any, np.dtype[np.float32]]:
+    """Clips to verify an export on: of every label, but of a heavy network as many as can be."""
+    length = metadata.window * _VERIFIED_WINDOWS
+    steps = length // metadata.hop
+    macs = metadata.network.network_macs_per_step
+    if macs * steps > _VERIFIED_MACS:
+        # The first whole window, and one whose beginning is not the recording's.
+        length = -(-metadata.window // metadata.hop) * metadata.hop + metadata.hop
+        steps = length // metadata.hop
+    clips = real_clips(corpus, length)
+    many = max(2, int(_VERIFIED_MACS // max(1, macs * steps)))
+    return clips[:: max(1, -(-len(clips) // many))]
 
 
 def real_clips(corpus: Corpus, length: int) -> np.ndarray[Any, np.dtype[np.float32]]:
@@ -287,13 +347,13 @@ def describe(corpus: Corpus) -> dict[str, Any]:
 
 
 def _judge(
-    trainer: Trainer, network: Network, positions: list[int], temperature: float
+    material: Crops, network: Network, positions: list[int], temperature: float
 ) -> dict[str, Any]:
-    corpus, recipe = trainer.corpus, trainer.recipe
-    network.to(trainer.device)
+    corpus, recipe = material.corpus, material.recipe
+    network.to(material.device)
     # Windows side by side: each second is scored once.
-    chosen = scoring.windows(corpus, positions, trainer.reach, recipe.audio.window)
-    answers = scoring.logits(network, trainer.transform, corpus, chosen, trainer.device)
+    chosen = scoring.windows(corpus, positions, material.reach, recipe.audio.window)
+    answers = material.logits(network, chosen)
     scored = scoring.scored(answers, chosen, temperature)
     tracks = judging.by_track(scored, chosen.positions)
     kinds = [label.kind.value for label in corpus.labels]
@@ -336,7 +396,8 @@ def _model_facts(metadata: ModelMetadata, path: Path) -> dict[str, Any]:
     }
 
 
-def _write(path: Path, text: str) -> None:
+def write(path: Path, text: str) -> None:
+    """Write ``text``. Raises :class:`OutputError` if that cannot be done."""
     try:
         path.write_text(text, encoding="utf-8")
     except OSError as error:

@@ -18,8 +18,8 @@ if TYPE_CHECKING:
 
     from genred_train.data.corpus import Corpus
 
-# Windows transformed at once: 16 MB of samples at 16 kHz and 1 s.
-_BATCH = 256
+# Samples transformed at once: 16 MB of them, 256 windows of a second at 16 kHz.
+_BATCH_SAMPLES = 256 * 16_000
 
 
 @dataclass(frozen=True)
@@ -31,6 +31,17 @@ class Windows:
     labels: NDArray[np.int64]
     groups: NDArray[np.int64]
     length: int
+
+    def every(self, step: int, first: int) -> Windows:
+        """Every ``step``-th of them from the ``first`` on."""
+        part = slice(first, None, step)
+        return Windows(
+            self.positions[part],
+            self.starts[part],
+            self.labels[part],
+            self.groups[part],
+            self.length,
+        )
 
 
 def windows(
@@ -56,9 +67,12 @@ def windows(
 
 def audio_of(corpus: Corpus, chosen: Windows, part: slice) -> Tensor:
     """The samples ``[windows, length]`` of some windows, full scale 1.0."""
-    offsets = np.array([entry.stored.start for entry in corpus.entries], dtype=np.int64)
-    begin = offsets[chosen.positions[part]] + chosen.starts[part]
-    samples = corpus.samples[begin[:, None] + np.arange(chosen.length)[None, :]]
+    samples = np.stack(
+        [
+            corpus.audio(int(position))[start : start + chosen.length]
+            for position, start in zip(chosen.positions[part], chosen.starts[part], strict=True)
+        ]
+    )
     return torch.from_numpy(samples.astype(np.float32) / 32768.0)
 
 
@@ -68,12 +82,13 @@ def logits(
 ) -> NDArray[np.float32]:
     """Return the network's logits ``[windows, labels]``."""
     network.eval()
+    batch = max(1, _BATCH_SAMPLES // chosen.length)
     answers = [
-        network(transform(audio_of(corpus, chosen, slice(first, first + _BATCH)).to(device)))
+        network(transform(audio_of(corpus, chosen, slice(first, first + batch)).to(device)))
         .float()
         .cpu()
         .numpy()
-        for first in range(0, chosen.starts.size, _BATCH)
+        for first in range(0, chosen.starts.size, batch)
     ]
     return np.concatenate(answers)
 

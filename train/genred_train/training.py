@@ -13,28 +13,25 @@ import torch
 from torch import Tensor, nn
 
 from genred.errors import InputError, InternalError, OutputError
-from genred_train import judging, scoring
-from genred_train.augmentation import Augmenter
+from genred_train import judging
 from genred_train.calibration import negative_log_likelihood
-from genred_train.front_end import LogMel
-from genred_train.sampling import Sampler
+from genred_train.data.arrays import Arrays
+from genred_train.materials import Crops, Rows
+from genred_train.team import Team
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Mapping
     from pathlib import Path
 
     from genred_train.data.corpus import Corpus
     from genred_train.networks.base import Network
     from genred_train.recipe import Recipe
 
-# Crops from which each band's mean and deviation are measured.
-_NORMALISATION_CROPS = 1024
-
-# Gradients longer than this are shortened, against the odd batch that would undo an epoch.
-_LONGEST_GRADIENT = 5.0
-
 # The step of the epoch's seed; a prime, so that neighbouring seeds share no epoch.
 _SEED_STEP = 1_000_003
+
+# Processes of one run augment differently.
+_RANK_STEP = 7919
 
 # What a recipe says and a run does not depend on.
 _TOLD = {"card", "published"}
@@ -57,28 +54,35 @@ class Trainer:
     """Trains ``network`` on the training split and keeps the weights of its best epoch.
 
     Each epoch seeds all random draws anew from the recipe's seed and its own number, so that a
-    run is the same again on the same machine.
+    run is the same again on the same machine. Several processes, a :class:`Team`, may train one
+    network; only the first of them writes files.
     """
 
     def __init__(
-        self, recipe: Recipe, corpus: Corpus, network: Network, device: torch.device
+        self,
+        recipe: Recipe,
+        data: Corpus | Arrays,
+        network: Network,
+        device: torch.device,
+        team: Team | None = None,
     ) -> None:
-        self.recipe, self.corpus, self.device = recipe, corpus, device
-        training, audio = recipe.training, recipe.audio
+        self.recipe, self.corpus, self.device = recipe, data, device
+        self.team = team or Team()
         self.network = network.to(device)
-        self.transform = LogMel(recipe.front_end, audio.sample_rate).to(device)
-        self.reach = (network.frames - 1) * recipe.front_end.hop_length + recipe.front_end.n_fft
-        self.augmenter = Augmenter(recipe.augment, corpus.labels, audio.sample_rate, self.reach).to(
-            device
+        self.material: Crops | Rows = (
+            Rows(recipe, data, device)
+            if isinstance(data, Arrays)
+            else Crops(recipe, data, network, device)
         )
-        self.batches = max(1, training.crops_per_epoch // training.batch_size)
         self.optimiser = _optimiser(recipe, network)
-        self.schedule = _schedule(recipe, self.optimiser, self.batches * training.epochs)
-        self.average = copy.deepcopy(network) if training.average else None
-        self.updates = 0
-        self.validation = scoring.windows(
-            corpus, corpus.of("val"), self.reach, audio.window, training.val_windows
+        self.schedule = _schedule(
+            recipe, self.optimiser, self.material.batches * recipe.training.epochs
         )
+        self.average = copy.deepcopy(network) if recipe.training.average else None
+        self.given = False
+        self.limit_s = math.inf
+        self.stopped = ""
+        self.updates = 0
         self.history: list[Epoch] = []
         self.best: dict[str, Tensor] = {}
         self.best_epoch: Epoch | None = None
@@ -91,20 +95,24 @@ class Trainer:
     def fit(self, folder: Path, progress: Callable[[Epoch], None]) -> Network:
         """Train; returns the network with the weights of its best epoch.
 
-        Writes ``best.pt`` and ``last.pt`` into ``folder``. Raises :class:`InternalError` if the
-        loss is no longer a number.
+        Writes ``best.pt`` and ``last.pt`` into ``folder``, and ``epoch-NNN.pt`` where snapshots
+        are asked for. Raises :class:`InternalError` if the loss is no longer a number; the
+        checkpoints of the epoch before are left as they are.
         """
-        if not self.history:
+        if not (self.history or self.given):
             self._measure()
         for number in range(len(self.history) + 1, self.recipe.training.epochs + 1):
             if self._given_up():
                 break
             epoch = self._epoch(number)
             self.history.append(epoch)
-            if self.best_epoch is None or epoch.val_macro_f1 > self.best_epoch.val_macro_f1:
-                self.best_epoch = epoch
-                self.best = {k: v.detach().clone() for k, v in self.judged.state_dict().items()}
+            weights = {k: v.detach().clone() for k, v in self.judged.state_dict().items()}
+            if self.best_epoch is None or self._merit(epoch) > self._merit(self.best_epoch):
+                self.best_epoch, self.best = epoch, weights
                 self._save(folder / "best.pt", {"network": self.best, "epoch": asdict(epoch)})
+            if self.recipe.training.snapshots:
+                snapshot = folder / f"epoch-{epoch.epoch:03}.pt"
+                self._save(snapshot, {"network": weights, "epoch": asdict(epoch)})
             self._save(folder / "last.pt", self._state(epoch))
             progress(epoch)
         self.judged.load_state_dict(self.best)
@@ -147,55 +155,97 @@ class Trainer:
         self.schedule.load_state_dict(state["schedule"])
         self.best = state["best"]
         self.history = [Epoch(**line) for line in state["history"]]
-        self.best_epoch = max(self.history, key=lambda epoch: epoch.val_macro_f1)
+        self.best_epoch = max(self.history, key=self._merit)
+
+    def take(self, weights: Mapping[str, Tensor]) -> int:
+        """Begin with another network's ``weights``, but for the layer of logits.
+
+        Returns how many tensors were taken. Raises :class:`InputError` if they are not those of
+        a network of this kind.
+        """
+        layer = self.network.logits_layer + "."
+        mine = self.network.state_dict()
+        body = {name: value for name, value in weights.items() if not name.startswith(layer)}
+        strange = [
+            name
+            for name, value in mine.items()
+            if not name.startswith(layer) and (name not in body or body[name].shape != value.shape)
+        ]
+        if strange or len(body) > len(mine):
+            raise InputError(
+                f"those weights are not of a network {self.recipe.network.name!r} like the "
+                f"recipe's: {strange[0] if strange else 'they are of a larger one'}",
+                "begin with a run of the same [network], window and front end",
+            )
+        self.network.load_state_dict(body, strict=False)
+        if self.average is not None:
+            self.average.load_state_dict(self.network.state_dict())
+        self.given = True
+        return len(body)
+
+    def _merit(self, epoch: Epoch) -> float:
+        accuracy = self.recipe.training.select == "accuracy"
+        return epoch.val_accuracy if accuracy else epoch.val_macro_f1
 
     def _given_up(self) -> bool:
         patience = self.recipe.training.patience
-        if not (patience and self.best_epoch):
-            return False
-        return len(self.history) - self.best_epoch.epoch >= patience
+        if self.history and sum(epoch.seconds for epoch in self.history) >= self.limit_s:
+            self.stopped = "its time was up"
+        elif patience and self.best_epoch and len(self.history) - self.best_epoch.epoch >= patience:
+            self.stopped = f"{patience} epochs brought nothing better"
+        return bool(self.stopped)
 
     def _epoch(self, number: int) -> Epoch:
         began = time.monotonic()
-        training = self.recipe.training
+        training, team = self.recipe.training, self.team
         seed = training.seed * _SEED_STEP + number
-        torch.manual_seed(seed)
-        sampler = Sampler(self.corpus, training, self.augmenter.crop, seed)
-        self.network.train()
+        torch.manual_seed(seed + _RANK_STEP * team.rank)
+        self._set_training(number)
+        called = team.wrap(self.network, self.device)
         total = 0.0
-        for _ in range(self.batches):
-            total += self._step(*sampler.draw(training.batch_size))
-        loss = total / self.batches
-        if not math.isfinite(loss):
-            raise InternalError(
-                f"the loss of epoch {number} is {loss}", "lower training.learning_rate"
-            )
-        answers = scoring.logits(
-            self.judged, self.transform, self.corpus, self.validation, self.device
-        )
-        scored = scoring.scored(answers, self.validation, 1.0)
+        for batch, (inputs, soft) in enumerate(self.material.epoch(seed, team), start=1):
+            loss = self._step(called, inputs, soft)
+            if not math.isfinite(loss):
+                kept = f"; the checkpoints of epoch {number - 1} are kept" if number > 1 else ""
+                raise InternalError(
+                    f"the loss of epoch {number}, batch {batch} of {self.material.batches} is "
+                    f"{loss}{kept}",
+                    f"lower training.learning_rate, now {training.learning_rate:g}, or begin with "
+                    "another training.seed",
+                )
+            total += loss
+        team.align(self.judged)
+        answers, truth, groups = self.material.validate(self.judged, team)
+        scored = judging.Scored(judging.softmax(answers), truth, groups)
         return Epoch(
             epoch=number,
             learning_rate=self.optimiser.param_groups[0]["lr"],
-            train_loss=loss,
-            val_loss=negative_log_likelihood(answers, self.validation.labels, 1.0),
+            train_loss=team.mean(total / self.material.batches),
+            val_loss=negative_log_likelihood(answers, truth, 1.0),
             val_accuracy=float((scored.guesses == scored.truth).mean()),
             val_macro_f1=judging.macro_f1(scored),
-            seconds=time.monotonic() - began,
+            seconds=team.mean(time.monotonic() - began),
         )
 
-    def _step(self, crops: Any, labels: Any) -> float:
-        with torch.no_grad():
-            audio, soft = self.augmenter(
-                torch.from_numpy(crops).to(self.device), torch.from_numpy(labels).to(self.device)
-            )
-            logmel = self.augmenter.mask(self.transform(audio))
+    def _set_training(self, number: int) -> None:
+        """Put the network into training, or but for its last layer to rest while it is frozen."""
+        freeze = self.recipe.training.freeze
+        frozen = freeze is True or number <= int(freeze)
+        last = self.network.get_submodule(self.network.logits_layer)
+        self.network.requires_grad_(not frozen)
+        self.network.train(not frozen)
+        last.requires_grad_(requires_grad=True)
+        last.train()
+
+    def _step(self, called: Callable[[Tensor], Tensor], inputs: Tensor, soft: Tensor) -> float:
+        training = self.recipe.training
         loss = nn.functional.cross_entropy(
-            self.network(logmel), soft, label_smoothing=self.recipe.training.label_smoothing
+            called(inputs), soft, label_smoothing=training.label_smoothing
         )
         self.optimiser.zero_grad(set_to_none=True)
         loss.backward()  # type: ignore[no-untyped-call]  # torch leaves it untyped
-        nn.utils.clip_grad_norm_(self.network.parameters(), _LONGEST_GRADIENT)
+        if training.clip_gradient:
+            nn.utils.clip_grad_norm_(self.network.parameters(), training.clip_gradient)
         self.optimiser.step()
         self.schedule.step()
         self._follow()
@@ -217,19 +267,9 @@ class Trainer:
 
     @torch.no_grad()
     def _measure(self) -> None:
-        """Measure each band's mean and deviation on crops as they are trained on."""
-        training = self.recipe.training
-        torch.manual_seed(training.seed)
-        sampler = Sampler(self.corpus, training, self.augmenter.crop, training.seed)
-        frames = []
-        for _ in range(math.ceil(_NORMALISATION_CROPS / training.batch_size)):
-            crops, labels = sampler.draw(training.batch_size)
-            audio, _ = self.augmenter(
-                torch.from_numpy(crops).to(self.device), torch.from_numpy(labels).to(self.device)
-            )
-            frames.append(self.transform(audio))
-        logmel = torch.cat(frames)
-        mean, deviation = logmel.mean(dim=(0, 2)), logmel.std(dim=(0, 2))
+        """Measure mean and deviation of what the network standardises."""
+        torch.manual_seed(self.recipe.training.seed)
+        mean, deviation = self.material.measure(self.network)
         self.network.set_normalisation(mean, deviation)
         if self.average is not None:
             self.average.set_normalisation(mean, deviation)
@@ -250,6 +290,8 @@ class Trainer:
 
     def _save(self, path: Path, state: dict[str, Any]) -> None:
         """Write a checkpoint beside the old one, then put it in its place."""
+        if not self.team.leads:
+            return
         beside = path.with_suffix(".new")
         try:
             torch.save(state, beside)

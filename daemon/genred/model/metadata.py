@@ -112,6 +112,9 @@ class ModelMetadata(_Part):
     network: Network
     training: Training
     license: str = Field(min_length=1)
+    short: Literal["skip", "repeat"] = "skip"
+    """What the model was taught of recordings shorter than its window: nothing, or to hear them
+    again from their start until they fill it."""
 
     @model_validator(mode="after")
     def _consistent(self) -> ModelMetadata:

@@ -34,6 +34,9 @@ QUIET_DBFS = -55.0
 # The levels of a clip are kept for blocks of this many seconds.
 LEVEL_BLOCK_S = 0.25
 
+# Less than this, heard again and again, is a tone and no recording.
+SHORTEST_REPEATED_S = 1.0
+
 
 @dataclass(frozen=True, slots=True)
 class Entry:
@@ -62,6 +65,8 @@ class Corpus:
     audible: tuple[NDArray[np.bool_], ...]
     unusable: tuple[Unusable, ...]
     fingerprint: str
+    filled: int = 0
+    """Recordings shorter than so many samples are heard again from their start to fill them."""
 
     @property
     def label_names(self) -> list[str]:
@@ -73,16 +78,17 @@ class Corpus:
         return [n for n, entry in enumerate(self.entries) if entry.split == split]
 
     def audio(self, position: int) -> NDArray[np.int16]:
-        """The samples of one entry."""
+        """The samples of one entry, at least ``filled`` of them."""
         stored = self.entries[position].stored
-        return self.samples[stored.start : stored.start + stored.length]
+        samples = self.samples[stored.start : stored.start + stored.length]
+        return samples if samples.size >= self.filled else np.resize(samples, self.filled)
 
     def starts(self, position: int, window: int, hop: int) -> NDArray[np.int64]:
         """Where windows of one entry begin, in samples from its start, every ``hop``.
 
         Windows that are too quiet are left out.
         """
-        length = self.entries[position].stored.length
+        length = max(self.entries[position].stored.length, min(window, self.filled))
         starts = np.arange(0, length - window + 1, hop, dtype=np.int64)
         return starts[self.loud(np.full(starts.shape, position), starts, window)]
 
@@ -92,9 +98,16 @@ class Corpus:
         """Whether at least half of the blocks of each window are audible, ``[windows]``."""
         table, offsets = self._table
         block = round(LEVEL_BLOCK_S * self.sample_rate)
+        # What is heard again is as loud as it was the first time.
+        ends = np.minimum((starts + window) // block, self._blocks[positions])
         first = offsets[positions] + starts // block
-        last = offsets[positions] + np.maximum((starts + window) // block, starts // block + 1)
+        last = offsets[positions] + np.maximum(ends, starts // block + 1)
         return np.asarray(2 * (table[last] - table[first]) >= last - first)
+
+    @cached_property
+    def _blocks(self) -> NDArray[np.int64]:
+        """How many blocks the table has for each entry."""
+        return np.array([blocks.size + 1 for blocks in self.audible], dtype=np.int64)
 
     @cached_property
     def _table(self) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
@@ -124,10 +137,17 @@ def load(
     cache = Cache(cache_folder, settings)
     with console.progress("Decoding") as progress:
         found, unusable = cache.fetch([clip.path for clip in clips], progress)
+    shortest, filled = recipe.audio.window, 0
+    least = f"a window of {recipe.audio.window_s:g} s"
+    if recipe.audio.short == "repeat":
+        shortest = round(SHORTEST_REPEATED_S * settings.sample_rate)
+        least = f"{SHORTEST_REPEATED_S:g} s"
+        # Whole steps of the model, so that it gets to a decision.
+        filled = -(-recipe.audio.window // recipe.audio.hop) * recipe.audio.hop
     unusable += [
-        Unusable(path, f"shorter than a window of {recipe.audio.window_s:g} s")
+        Unusable(path, f"shorter than {least}")
         for path, stored in found.items()
-        if stored.length < recipe.audio.window
+        if stored.length < shortest
     ]
     left_out = {item.path for item in unusable}
     clips = [clip for clip in clips if clip.path not in left_out]
@@ -159,6 +179,7 @@ def load(
         audible=tuple(audible),
         unusable=tuple(unusable),
         fingerprint=fingerprint,
+        filled=filled,
     )
 
 

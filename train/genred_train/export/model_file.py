@@ -16,7 +16,7 @@ import torch
 
 from genred.errors import InternalError, OutputError
 from genred.model.metadata import METADATA_KEY, FrontEnd, ModelMetadata
-from genred_train.front_end import LogMel, frames_in
+from genred_train.front_end import DECIBEL, LogMel, frames_in
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
@@ -28,7 +28,8 @@ INPUTS = ("audio", "state")
 OUTPUTS = ("logits", "logmel", "next_state")
 
 # What onnxruntime and PyTorch may differ by, both in 32-bit floats: the contract's 1e-4, for
-# log-mel frames as they are and for logits relative to the largest of them if that is above 1.
+# log-mel frames in natural logarithms and for logits relative to the largest of them if that is
+# above 1.
 TOLERANCE = 1e-4
 
 # The opset: the oldest that PyTorch's exporter writes without converting downwards.
@@ -121,6 +122,7 @@ def verify(
     transform = LogMel(settings, metadata.sample_rate)
     logits, frames = stream(session(path), audio, metadata)
     reach = (network.frames - 1) * settings.hop_length + settings.n_fft
+    unit = DECIBEL if settings.log == "decibel" else 1.0
     worst_logits = worst_frames = 0.0
     with torch.no_grad():
         for number in range(logits.shape[0]):
@@ -134,7 +136,7 @@ def verify(
             worst_logits = max(worst_logits, float(np.abs(logits[number] - expected).max()) / scale)
             last = (number + 1) * metadata.hop // settings.hop_length
             got = frames[:, :, last - mel.shape[2] : last]
-            worst_frames = max(worst_frames, float(np.abs(got - mel.numpy()).max()))
+            worst_frames = max(worst_frames, float(np.abs(got - mel.numpy()).max()) / unit)
     differences = {"logits": worst_logits, "logmel": worst_frames}
     for what, difference in differences.items():
         if not difference <= TOLERANCE:

@@ -3,9 +3,15 @@
 from __future__ import annotations
 
 import abc
+from typing import Literal
 
 import torch
 from torch import Tensor, nn
+
+Normalisation = Literal["bands", "window", "none"]
+
+# Added to a window's deviation, so that one of digital silence stays finite.
+_LEAST_DEVIATION = 1e-3
 
 
 class Network(nn.Module, abc.ABC):
@@ -38,8 +44,54 @@ class Network(nn.Module, abc.ABC):
         kept = memory[0].shape[2]
         return self.forward(window), [window[:, :, window.shape[2] - kept :]]
 
+    def normalised(self, logmel: Tensor) -> Tensor:
+        """What :meth:`set_normalisation` wants mean and deviation of, ``[batch, numbers, *]``."""
+        return logmel
+
     def set_normalisation(self, mean: Tensor, scale: Tensor) -> None:
         """Take the mean and standard deviation ``[n_mels]`` of the training frames."""
+
+    @property
+    def logits_layer(self) -> str:
+        """The name of the layer whose output is the logits: the last linear one."""
+        linear = [name for name, module in self.named_modules() if isinstance(module, nn.Linear)]
+        if not linear:
+            raise ValueError("the network has no linear layer for its logits")
+        return str(linear[-1])
+
+
+class PictureNetwork(Network):
+    """A network that looks at the whole window as a picture, standardised first.
+
+    How is a choice of the recipe: ``bands`` by each mel band's mean and deviation over the
+    training crops; ``window`` by the mean and deviation of the window itself, which takes its
+    level out; ``none`` leaves it. A subclass calls :meth:`see` and offers :meth:`classify`.
+    """
+
+    def see(self, n_mels: int, frames: int, normalisation: Normalisation) -> None:
+        """Set the window's shape and how it is standardised."""
+        self.n_mels, self.frames = n_mels, frames
+        self.normalisation = normalisation
+        self.standardise = Standardise(n_mels) if normalisation == "bands" else None
+
+    @abc.abstractmethod
+    def classify(self, picture: Tensor) -> Tensor:
+        """Classify ``[batch, 1, n_mels, frames]``; returns logits ``[batch, labels]``."""
+
+    def forward(self, logmel: Tensor) -> Tensor:
+        """Classify whole windows: ``[batch, n_mels, frames]`` to ``[batch, labels]``."""
+        if self.standardise is not None:
+            logmel = self.standardise(logmel)
+        elif self.normalisation == "window":
+            centred = logmel - logmel.mean(dim=(1, 2), keepdim=True)
+            deviation = centred.square().mean(dim=(1, 2), keepdim=True).sqrt()
+            logmel = centred / (deviation + _LEAST_DEVIATION)
+        return self.classify(logmel.unsqueeze(1))
+
+    def set_normalisation(self, mean: Tensor, scale: Tensor) -> None:
+        """Take the mean and standard deviation ``[n_mels]`` of the training frames."""
+        if self.standardise is not None:
+            self.standardise.set(mean, scale)
 
 
 class Standardise(nn.Module):

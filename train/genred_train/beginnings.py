@@ -1,0 +1,57 @@
+"""Where a network's first weights come from, if not from chance: another run."""
+
+from __future__ import annotations
+
+import pickle
+from typing import TYPE_CHECKING, Any
+
+import torch
+
+from genred.errors import InputError
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+    from torch import Tensor
+
+CHECKPOINT = "best.pt"
+
+_HINT = "name the folder of a run, its best.pt, or the model.onnx beside it"
+
+
+def weights(path: Path) -> dict[str, Tensor]:
+    """The weights of the best epoch of a run: its folder, a checkpoint or its ``model.onnx``.
+
+    A model file by itself does not hold them (its layers are folded into one another); they are
+    read from the checkpoint beside it. Raises :class:`InputError` if there is none.
+    """
+    file = path / CHECKPOINT if path.is_dir() else path
+    if file.suffix == ".onnx":
+        file = file.with_name(CHECKPOINT)
+        if path.is_file() and not file.exists():
+            raise InputError(
+                f"there is no {CHECKPOINT} beside {path}, and a model file alone does not hold "
+                "weights to train on",
+                _HINT,
+            )
+    try:
+        state: dict[str, Any] = torch.load(file, map_location="cpu", weights_only=True)
+        # `last.pt` has the best weights apart from the newest.
+        found = state.get("best") or state["network"]
+        found = {str(name): torch.as_tensor(value) for name, value in found.items()}
+    except FileNotFoundError:
+        raise InputError(f"there is no {file}", _HINT) from None
+    except (
+        OSError,
+        RuntimeError,
+        pickle.UnpicklingError,
+        KeyError,
+        TypeError,
+        AttributeError,
+        EOFError,
+    ) as error:
+        told = str(error).splitlines()
+        raise InputError(
+            f"{file} is no checkpoint of a run: {told[0] if told else type(error).__name__}", _HINT
+        ) from None
+    return found
