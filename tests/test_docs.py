@@ -25,7 +25,8 @@ def log_lines():
             if node.func.attr not in LEVELS or not isinstance(of, ast.Name):
                 continue
             if of.id in {"log", "logger", "_log"} and isinstance(node.args[0], ast.Constant):
-                yield path, re.sub(r"%[sdr]", "…", node.args[0].value)
+                text = re.sub(r"%[-+.0-9]*[sdrf]", "…", node.args[0].value)
+                yield path, text.replace("%%", "%")
 
 
 def table(heading):

@@ -62,7 +62,11 @@ class Ledger:
     faults: list[str] = field(default_factory=list)
     events: Counter[str] = field(default_factory=Counter)
     messages: int = 0
+    set_back_s: float = 0.0
+    """By how much the system clock was set back so far: times before and after that are of two
+    reckonings, and may seem to run back by as much."""
     _seq: dict[tuple[str, str], int] = field(default_factory=dict)
+    _set_back: dict[str, float] = field(default_factory=dict)
     _open: dict[str, FeedEvent] = field(default_factory=dict)
     _dead: set[str] = field(default_factory=set)
 
@@ -87,6 +91,8 @@ class Ledger:
     def _event(self, event: FeedEvent) -> None:
         self.events[event.event_type] += 1
         before = self._open.get(event.feed)
+        may = self.set_back_s - self._set_back.get(event.feed, 0.0)
+        self._set_back[event.feed] = self.set_back_s
         wrong = ""
         match event.event_type:
             case "started":
@@ -94,14 +100,14 @@ class Ledger:
                 self._open[event.feed] = event
             case "changed":
                 wrong = "" if before else "changed from nothing"
-                if before and event.start < before.start:
+                if before and event.start < before.start - may:
                     wrong = f"begins {before.start - event.start:.1f} s before its predecessor"
                 if before and event.previous != before.label:
                     wrong = f"follows {event.previous}, but {before.label} was on"
                 self._open[event.feed] = event
             case "ended":
                 wrong = "" if before else "ended without a beginning"
-                if event.end is not None and event.end < event.start:
+                if event.end is not None and event.end < event.start - may:
                     wrong = "ends before it begins"
                 self._open.pop(event.feed, None)
                 self._dead.discard(event.feed)
@@ -130,9 +136,12 @@ def hops(seed: int, faults: Sequence[str]) -> Iterator[np.ndarray | str]:
 class Player:
     """Plays into the intake of one feed, and is away when a fault says so."""
 
-    def __init__(self, feed: Feed, seed: int, clock: FakeClock, faults: Sequence[str]) -> None:
+    def __init__(
+        self, feed: Feed, seed: int, clock: FakeClock, faults: Sequence[str], ledger: Ledger
+    ) -> None:
         self._intake = feed.intake
         self._clock = clock
+        self._ledger = ledger
         self._hops = hops(seed, faults)
         self._rng = random.Random(seed)
         self._away = 0
@@ -157,8 +166,9 @@ class Player:
                     self._away = self._rng.randrange(1, 240)
                     return
                 case "jump":
-                    self._clock.jump(self._rng.uniform(-3600, 3600))
-                    # Whoever captures now sees the new time; what runs on counts samples.
+                    seconds = self._rng.uniform(-3600, 3600)
+                    self._clock.jump(seconds)
+                    self._ledger.set_back_s += max(0.0, -seconds)
         self._intake.write(hop)
 
 
@@ -204,7 +214,9 @@ def run(
     ledger = Ledger()
     engine = Engine(load_model(), setups, [ledger], clock, node="soak", heartbeat_s=30)
     which = FAULTS if faults else ("none",)
-    players = [Player(feed, 1000 * seed + n, clock, which) for n, feed in enumerate(engine.feeds)]
+    players = [
+        Player(feed, 1000 * seed + n, clock, which, ledger) for n, feed in enumerate(engine.feeds)
+    ]
     began = time.monotonic()
     samples: list[Sample] = []
     late = 0.0
