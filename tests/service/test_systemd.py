@@ -104,25 +104,33 @@ def test_a_frozen_daemon_is_restarted(make_machine):
     assert machine.journal().count("ended by watchdog") == 1
 
 
-@pytest.mark.parametrize(
-    ("text", "said"),
-    [
-        ("[judgment]\nenter = 0.5\n", "judgement"),
-        ("", "no feeds are configured"),
-        (
-            f'[model]\npath = "{CONFIG}"\n[[feeds]]\nid = "a"\nsource = "station"\n',
-            "not an ONNX file",
-        ),
-    ],
-)
-def test_a_wrong_configuration_stays_down(make_machine, text, said):
-    machine = make_machine({CONFIG: text})
-    machine.wait("ActiveState", "failed")
-    time.sleep(3)  # longer than RestartSec
-    assert machine.show("NRestarts") == "0"
-    assert machine.show("ExecMainStatus") == "78"
-    assert said in machine.journal()
-    assert "\x1b" not in machine.run("journalctl", "-u", "genred", "-o", "export")
+WRONG = {
+    "typo": ("[judgment]\nenter = 0.5\n", "judgement"),
+    "empty": ("", "no feeds are configured"),
+    "model": (
+        '[model]\npath = "/etc/genred/model.toml"\n[[feeds]]\nid = "a"\nsource = "station"\n',
+        "not an ONNX file",
+    ),
+}
+
+
+def test_a_wrong_configuration_stays_down(make_machine):
+    """Three daemons, each with something else wrong: exit code 78, one line, no new try."""
+    units = {name: f"genred@{name}.service" for name in WRONG}
+    machine = make_machine(
+        {f"/etc/genred/{name}.toml": text for name, (text, _) in WRONG.items()},
+        units=list(units.values()),
+    )
+    for unit in units.values():
+        machine.systemctl("start", "--no-block", unit)
+        machine.wait("ActiveState", "failed", unit=unit)
+    time.sleep(6)  # longer than RestartSec
+    for name, unit in units.items():
+        assert machine.show("NRestarts", unit) == "0"
+        assert machine.show("ExecMainStatus", unit) == "78"
+        journal = machine.run("journalctl", "-u", unit, "-o", "export")
+        assert WRONG[name][1] in journal
+        assert "\x1b" not in journal
 
 
 def test_credentials_under_a_dynamic_user(make_machine, make_mosquitto):
@@ -168,12 +176,12 @@ def test_a_sound_device_is_heard_from_inside_the_sandbox(make_machine, pulse, tm
 
 
 def test_nothing_to_listen_with_is_said_and_not_the_end(make_machine):
-    """No sound card, no network name: ready, and trying."""
+    """No sound card, no stream, no name for the broker: ready, and trying."""
     machine = make_machine(
         {
             CONFIG: config(
                 ("mic", "device:default"),
-                ("web", "http://nowhere.invalid/live"),
+                ("web", f"http://127.0.0.1:{free_port()}/live"),
                 ("radio", "station:3"),
                 url="mqtt://nowhere.invalid",
             )
