@@ -62,6 +62,12 @@ RECOVER_S = 90.0
 WARM_UP_S = 300.0
 """Decoders, resolver and allocator have seen all that comes by then."""
 
+LONG_S = 3000.0
+"""A shorter run says little of memory: the allocator breathes."""
+
+MEMORY_MB_PER_HOUR = 1.0
+"""Growth beyond this after the warm-up is a leak."""
+
 FEEDS = {"station": "station:3", "mic": "device:pulse", "web": "{web}"}
 
 CLIP = [("speech", 40), ("jazz", 40), ("rain", 20), ("metal", 40)]
@@ -350,12 +356,27 @@ def summary(world: World, code: int) -> dict[str, Any]:
     memory = [s["resident_mb"] for s in settled]
     calm = calm_delays(world)
     first, last = world.samples[0], world.samples[-1]
+    third = max(1, len(settled) // 3)
+
+    def least(what: str, samples: list[dict[str, float]]) -> float:
+        """Reconnecting takes some more for a moment: what is left between faults counts."""
+        return min(sample[what] for sample in samples)
+
+    leaks = [
+        what
+        for what in ("threads", "descriptors")
+        if least(what, settled[-third:]) > least(what, settled[:third])
+    ]
+    growth = float(np.polyfit(hours, memory, 1)[0])
+    if last["at_s"] > LONG_S and growth > MEMORY_MB_PER_HOUR:
+        leaks.append("memory")
     return {
         "minutes": round(last["at_s"] / 60, 1),
         "seed": world.seed,
         "exit_code": code,
         "memory_mb": [round(memory[0], 1), round(memory[-1], 1)],
-        "memory_mb_per_hour": round(float(np.polyfit(hours, memory, 1)[0]), 3),
+        "memory_mb_per_hour": round(growth, 3),
+        "leaks": leaks,
         "threads": [min(s["threads"] for s in settled), max(s["threads"] for s in settled)],
         "threads_at_the_end": last["threads"],
         "descriptors": [
@@ -376,6 +397,7 @@ def summary(world: World, code: int) -> dict[str, Any]:
         "log_lines": len((world.folder / "log").read_text().splitlines()),
         **account(world),
         "happenings": [asdict(h) for h in world.happenings],
+        "samples": world.samples[:: round(60 / SAMPLE_S)],
     }
 
 
@@ -448,7 +470,9 @@ def main() -> int:
             print(table(world))
         if code or report["never_recovered"]:
             print((world.folder / "log").read_text()[-4000:])
-    wrong = report["lost"] or report["from_nowhere"] or report["never_recovered"] or code
+    wrong = code or any(
+        report[what] for what in ("lost", "from_nowhere", "never_recovered", "leaks")
+    )
     return 1 if wrong else 0
 
 
