@@ -1,4 +1,4 @@
-"""The whole daemon with a service manager that is only a socket: what it is told, in which order."""
+"""The whole daemon with a service manager that is only a socket: what it is told, and when."""
 
 from __future__ import annotations
 
