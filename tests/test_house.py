@@ -38,7 +38,8 @@ MAY_IMPORT = {
     # source → ring
     "ring": set(),
     "resample": {"errors"},
-    "intake": {*WORDS, "ring", "sources"},
+    "timeline": {"clock"},
+    "intake": {*WORDS, "ring", "sources", "timeline"},
     "sources": {*WORDS, "__version__", "intake", "resample", "ring", "settings", "station"},
     # → model → judgement, which know nothing of where sound comes from or where words go
     "model": {"errors", "labels"},

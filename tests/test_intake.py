@@ -14,6 +14,8 @@ from genred.clock import FakeClock, SystemClock
 from genred.intake import FeedIntake
 from genred.messages import SourceStatus
 from genred.sources.base import StreamInfo
+from genred.sources.supervisor import STALLED_S
+from genred.timeline import SLEW
 
 RATE, HOP = 1000, 100
 
@@ -62,17 +64,46 @@ def test_arrival_is_that_of_the_last_sample():
     assert rig.take().arrived == pytest.approx(0.12)
 
 
-def test_the_system_clock_may_jump():
-    """Within an epoch, times count on: a clock that is set leaves no trace."""
+@pytest.mark.parametrize("seconds", [-3600.0, 86_400.0])
+def test_the_system_clock_may_be_set(seconds):
+    """No gap: the chunk that notices says by how much all times before it were wrong."""
     rig = Rig()
     rig.send(100)
-    rig.clock.jump(-3600)
+    before = rig.take()
+    rig.clock.jump(seconds)
+    rig.send(200)
+    chunks = [rig.take(), rig.take()]
+    assert (before.start, before.end) == pytest.approx((5000.0, 5000.1))
+    assert [chunk.start - seconds for chunk in chunks] == pytest.approx([5000.1, 5000.2])
+    assert [chunk.shifted for chunk in chunks] == pytest.approx([seconds, 0])
+    assert [chunk.fresh for chunk in chunks] == [False, False]
+
+
+def test_a_small_step_of_the_system_clock_leaves_no_trace_at_once():
+    """It is followed by 500 ppm: what lasted a second lasts a second."""
+    rig = Rig()
     rig.send(100)
-    rig.clock.jump(7200)
+    rig.clock.jump(1.5)
+    chunks = []
+    for _ in range(200):
+        rig.send(100)
+        chunks.append(rig.take())
+    assert not any(chunk.shifted for chunk in chunks)
+    lengths = [chunk.end - chunk.start for chunk in chunks]
+    assert lengths == pytest.approx([0.1] * 200, abs=0.1 * SLEW + 1e-6)
+    assert chunks[-1].end > 5000 + 200 * 0.1 + 0.004  # ten seconds to see that it stays, ten to go
+
+
+def test_a_pause_that_the_source_does_not_tell_of_is_a_gap():
+    """Who delivers as it hears cannot have paused: audio is missing, and time has passed."""
+    rig = Rig()
+    rig.send(150)
+    rig.clock.advance(STALLED_S + 0.1)
     rig.send(100)
-    chunks = [rig.take() for _ in range(3)]
-    assert [chunk.end for chunk in chunks] == pytest.approx([5000.1, 5000.2, 5000.3])
-    assert [chunk.fresh for chunk in chunks] == [True, False, False]
+    assert rig.take().fresh
+    after = rig.take()
+    assert (after.fresh, after.start) == (True, pytest.approx(5000.15 + STALLED_S + 0.1))
+    assert rig.intake.gaps == 1
 
 
 def test_a_gap_separates_what_lies_before_and_after():

@@ -21,6 +21,7 @@ from genred.messages import Message, NodeInfo, SourceStatus
 from genred.publishers.base import FeedInfo
 from genred.service.pulse import Pulse
 from genred.sources.runner import FeedRunner
+from genred.sources.supervisor import Supervisor
 from genred.views import NodeView
 
 if TYPE_CHECKING:
@@ -108,7 +109,15 @@ class Engine:
             self._clock,
         )
         runner = FeedRunner(setup.source, intake, self._clock, retry=setup.retry)
-        return Feed(setup, intake, runner, self._analyser.judges[row], metadata, self._display)
+        return Feed(
+            setup,
+            intake,
+            runner,
+            self._analyser.judges[row],
+            metadata,
+            self._display,
+            Supervisor(intake, self._clock),
+        )
 
     @property
     def info(self) -> NodeInfo:
@@ -230,6 +239,8 @@ class Engine:
                 continue
             if chunk.fresh:
                 self._begin_anew(row, chunk.start)
+            elif chunk.shifted:
+                self._shift(feed, chunk.shifted)
             rows.append(row)
             chunks.append(chunk)
         if not rows:
@@ -259,9 +270,9 @@ class Engine:
                 if feed.intake.available() >= self.model.metadata.hop:
                     continue
                 self._close(feed)
-            status = feed.intake.status
+            status = feed.supervisor.look()
             if status is not feed.status_told:
-                went = feed.status_told is SourceStatus.LISTENING
+                went = feed.status_told is not None and feed.status_told.online
                 feed.status_told = status
                 if went and not status.online:
                     self._begin_anew(row, now)
@@ -305,6 +316,11 @@ class Engine:
             feed.forget()
         self._tell(*events)
 
+    def _shift(self, feed: Feed, seconds: float) -> None:
+        log.info("feed %s: the clock was set, times move by %s s", feed.id, f"{seconds:+.1f}")
+        with self._lock:
+            feed.shift(seconds)
+
     def _close(self, feed: Feed) -> None:
         if feed.closed:
             return
@@ -312,7 +328,7 @@ class Engine:
         row = self.feeds.index(feed)
         now = self._clock.now()
         self._begin_anew(row, now)
-        feed.status_told = feed.intake.status
+        feed.status_told = feed.supervisor.look()
         with self._lock:
             state, health = feed.state_if_changed(now), feed.health(now)
         self._tell(state, health)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import deque
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Final
 
 import numpy as np
@@ -32,6 +32,7 @@ if TYPE_CHECKING:
     from genred.settings.judgement import JudgementSettings
     from genred.sources.base import Source, StreamInfo
     from genred.sources.runner import FeedRunner
+    from genred.sources.supervisor import Supervisor
 
 EVENTS_KEPT: Final = 50
 """Events a display can scroll through; the history of a feed is another's business."""
@@ -78,12 +79,14 @@ class Feed:
         judge: Judge,
         metadata: ModelMetadata,
         display: Display,
+        supervisor: Supervisor,
     ) -> None:
         self.id = setup.settings.id
         self.settings = setup.settings
         self.source = setup.source
         self.intake = intake
         self.runner = runner
+        self.supervisor = supervisor
         self.closed = False
         self.status_told: SourceStatus | None = None
         self._judge = judge
@@ -95,7 +98,7 @@ class Feed:
         )
         self._frame_rate = metadata.sample_rate / metadata.front_end.hop_length
         self._display = display
-        hop_s = metadata.hop / metadata.sample_rate
+        self._hop_s = hop_s = metadata.hop / metadata.sample_rate
         self._logmel: deque[NDArray[np.float32]] = deque(maxlen=round(display.logmel_s / hop_s))
         self._peaks: deque[float] = deque([FLOOR_DBFS], maxlen=max(1, round(PEAK_HOLD_S / hop_s)))
         self._segments: deque[Segment] = deque()
@@ -114,6 +117,7 @@ class Feed:
         self._info = chunk.info
         self._lag_ms = lag_s * 1000
         self._judged += 1
+        self.supervisor.heard(decision.peak_dbfs, self._hop_s)
         if decision.smoothed is not None:
             self._decisions += 1
         self._peaks.append(decision.peak_dbfs)
@@ -125,6 +129,18 @@ class Feed:
         self._decision = None
         self._peaks.clear()
         self._peaks.append(FLOOR_DBFS)
+
+    def shift(self, seconds: float) -> None:
+        """Move all that is remembered in time: the system clock was set."""
+        self._judge.shift(seconds)
+        self._segments = deque(
+            replace(
+                each,
+                start=each.start + seconds,
+                end=each.end + seconds if each.end is not None else None,
+            )
+            for each in self._segments
+        )
 
     def events(self, changes: tuple[Change, ...] | list[Change], ts: float) -> list[FeedEvent]:
         """Messages for ``changes`` that were noticed at ``ts``; remembers segments and events."""
@@ -198,7 +214,7 @@ class Feed:
             self._judge.gate.dead_air,
             info.station if info is not None else None,
             info.title if info is not None else None,
-            self.intake.status.online,
+            self.supervisor.status.online,
         )
         if telling == self._state_told:
             return None
@@ -228,7 +244,7 @@ class Feed:
             feed=self.id,
             ts=self._decision.end if self._decision is not None else now,
             seq=self._next("health"),
-            status=intake.status.value,
+            status=self.supervisor.status.value,
             heard_seconds=round(intake.heard_samples / intake.rate, 3),
             decisions=self._decisions,
             overflows=intake.overflows,
@@ -239,7 +255,8 @@ class Feed:
             level_dbfs=(
                 round(self._decision.level_dbfs, 1) if self._decision is not None else FLOOR_DBFS
             ),
-            last_error=intake.last_error,
+            drift_ppm=round(intake.drift_ppm, 1),
+            last_error=self.supervisor.reason or intake.last_error,
         )
 
     def count_on_from(self, former: Feed) -> None:
@@ -251,7 +268,7 @@ class Feed:
         segment = self._judge.segment
         return FeedPulse(
             id=self.id,
-            status=self.intake.status,
+            status=self.supervisor.status,
             interrupted=self.intake.interrupted,
             written=self.intake.written_samples,
             judged=self._judged,

@@ -5,8 +5,9 @@ One thread (the source's) writes, one (the engine's) takes. The samples themselv
 with their time of capture, station and title) goes beside it as marks at ring positions, under a
 lock that is held for a few instructions.
 
-Time is the audio's: an *epoch* is a stretch without a gap, anchored once to the time at which its
-first sample was captured; from there on samples are counted, whatever the system clock does.
+Time is the audio's: an *epoch* is a stretch without a gap, anchored to the time at which its first
+sample was captured; from there on samples are counted, and :mod:`genred.timeline` keeps that count
+and the system clock from drifting apart.
 """
 
 from __future__ import annotations
@@ -20,6 +21,8 @@ from typing import TYPE_CHECKING
 from genred.messages import SourceStatus
 from genred.ring import Ring
 from genred.sources.base import StreamInfo
+from genred.sources.supervisor import STALLED_S
+from genred.timeline import Anchor, Timeline, offset
 
 if TYPE_CHECKING:
     import numpy as np
@@ -50,12 +53,9 @@ class Chunk:
     """The clock's monotonic time at which its last sample was written."""
     info: StreamInfo
     """What the source told of itself as of its end."""
-
-
-@dataclass(slots=True)
-class _Epoch:
-    index: int
-    time: float
+    shifted: float = 0.0
+    """By how many seconds all times before it were wrong, as is now known (the system clock was
+    set): whoever keeps some must move them."""
 
 
 class FeedIntake:
@@ -83,11 +83,15 @@ class FeedIntake:
         self.reconnects = 0
         self.heard_samples = 0
         """Samples taken by the consumer."""
+        self.realtime = False
+        """Does the source deliver as it hears, waiting for nobody."""
+        self.last_write = clock.monotonic()
+        """The clock's monotonic time at which audio came last, or the source was opened."""
         self._clock = clock
         self._wake = wake
         self._ring = Ring(max(round(buffer_s * rate), HOPS_HELD * hop))
         self._lock = threading.Lock()
-        self._epochs: deque[_Epoch] = deque()
+        self._epochs: deque[Anchor] = deque()
         self._infos: deque[tuple[int, StreamInfo]] = deque()
         self._arrivals: deque[tuple[int, float]] = deque()
         self._broken = True
@@ -96,9 +100,9 @@ class FeedIntake:
         self._source_overflows = 0
         self._source_dropped = 0
         self._room_freed = threading.Event()
-        self._epoch = _Epoch(0, 0.0)
+        self._timeline = Timeline(rate, clock)
         self._info = StreamInfo()
-        self._arrived = 0.0
+        self._arrival = (0, 0.0)
         self._fresh = True
 
     # ---- counters -------------------------------------------------------------------------------
@@ -124,6 +128,11 @@ class FeedIntake:
         return self._broken
 
     @property
+    def drift_ppm(self) -> float:
+        """By how much the source is faster than its nominal rate; 0 until it was measured."""
+        return self._timeline.drift_ppm
+
+    @property
     def gaps(self) -> int:
         """Times audio was missing, overflows included."""
         return self._source_gaps + self._ring.laps
@@ -131,9 +140,16 @@ class FeedIntake:
     # ---- the source's side ----------------------------------------------------------------------
 
     def write(self, samples: NDArray[np.float32], captured_at: float | None = None) -> None:
-        """Add ``samples`` ``[n]``; never waits, the oldest unread audio is overwritten."""
+        """Add ``samples`` ``[n]``; never waits, the oldest unread audio is overwritten.
+
+        After a pause of more than :data:`~genred.sources.supervisor.STALLED_S` audio is missing,
+        whether the source has noticed or not.
+        """
         if len(samples) == 0:
             return
+        self.realtime = True
+        if self._clock.monotonic() - self.last_write - len(samples) / self.rate > STALLED_S:
+            self.gap("nothing came for a while")
         self._mark(len(samples), captured_at)
         self._ring.write(samples)
         self._written()
@@ -142,6 +158,7 @@ class FeedIntake:
         """Add ``samples`` ``[n]``, waiting for room; False when told to stop meanwhile."""
         if len(samples) == 0:
             return not self.stopping.is_set()
+        self.realtime = False
         self._mark(len(samples), captured_at)
         while len(samples):
             wanted = min(len(samples), self.hop)
@@ -179,8 +196,9 @@ class FeedIntake:
         """The source is open."""
         if self.status is SourceStatus.LISTENING:
             return
-        if self.status is SourceStatus.RECONNECTING:
+        if self.status in {SourceStatus.RECONNECTING, SourceStatus.RETRYING}:
             self.reconnects += 1
+        self.last_write = self._clock.monotonic()
         logger.info("feed %s: listening", self.feed)
         self.set_status(SourceStatus.LISTENING)
 
@@ -197,9 +215,18 @@ class FeedIntake:
         index = self._ring.written
         with self._lock:
             if self._broken:
+                now, monotonic = self._clock.now(), self._clock.monotonic()
                 if captured_at is None:
-                    captured_at = self._clock.now() - count / self.rate
-                self._epochs.append(_Epoch(index, captured_at))
+                    captured_at = now - count / self.rate
+                told = offset(self._clock)
+                self._epochs.append(
+                    Anchor(
+                        index,
+                        captured_at,
+                        arrived=(index + count, monotonic),
+                        offset=now - monotonic if told is None else told,
+                    )
+                )
                 self._broken = False
             if self._pending_info is not None:
                 self._infos.append((index, self._pending_info))
@@ -215,8 +242,9 @@ class FeedIntake:
                 self._arrivals.popleft()
 
     def _written(self) -> None:
+        self.last_write = self._clock.monotonic()
         with self._lock:
-            self._arrivals.append((self._ring.written, self._clock.monotonic()))
+            self._arrivals.append((self._ring.written, self.last_write))
         if self._ring.available() >= self.hop:
             self._wake.set()
 
@@ -262,20 +290,22 @@ class FeedIntake:
             while self._arrivals and self._arrivals[0][0] < end:
                 self._arrivals.popleft()
             if self._arrivals:
-                self._arrived = self._arrivals[0][1]
+                self._arrival = self._arrivals[0]
         fresh, self._fresh = self._fresh, False
+        began = self._timeline.time(start)
+        shifted = self._timeline.observe(
+            *self._arrival, self.hop / self.rate, realtime=self.realtime
+        )
         return Chunk(
-            start=self._time(start),
-            end=self._time(end),
+            start=began + shifted,
+            end=self._timeline.time(end),
             fresh=fresh,
-            arrived=self._arrived,
+            arrived=self._arrival[1],
             info=self._info,
+            shifted=shifted,
         )
 
     def _pass_epochs(self, position: int) -> None:
         while self._epochs and self._epochs[0].index <= position:
-            self._epoch = self._epochs.popleft()
+            self._timeline.begin(self._epochs.popleft())
             self._fresh = True
-
-    def _time(self, position: int) -> float:
-        return self._epoch.time + (position - self._epoch.index) / self.rate

@@ -38,15 +38,41 @@ class SourceStatus(StrEnum):
     """What a feed's source is doing."""
 
     STARTING = "starting"
+    """Not open yet."""
     LISTENING = "listening"
+    """Open, and audio arrives."""
+    SILENT = "silent"
+    """So it does, but every sample of it is zero."""
+    STALLED = "stalled"
+    """Open, but no audio arrives."""
     RECONNECTING = "reconnecting"
+    """It broke or ended, and is opened again."""
+    RETRYING = "retrying"
+    """The same, after it has failed for so long that somebody should look."""
     ENDED = "ended"
     FAILED = "failed"
+    """For good: it is not opened again."""
+
+    @property
+    def open(self) -> bool:
+        """Does the source believe that all is well."""
+        return self in {SourceStatus.LISTENING, SourceStatus.SILENT, SourceStatus.STALLED}
 
     @property
     def online(self) -> bool:
         """Is audio arriving."""
-        return self is SourceStatus.LISTENING
+        return self in {SourceStatus.LISTENING, SourceStatus.SILENT}
+
+    @property
+    def trouble(self) -> bool:
+        """Is this worth somebody's look."""
+        return self in {
+            SourceStatus.SILENT,
+            SourceStatus.STALLED,
+            SourceStatus.RECONNECTING,
+            SourceStatus.RETRYING,
+            SourceStatus.FAILED,
+        }
 
     @property
     def final(self) -> bool:
@@ -177,6 +203,8 @@ class FeedHealth(Message):
     reconnects: int = 0
     lag_ms: float = 0.0
     """From the end of the newest window's audio to its decision."""
+    drift_ppm: float = 0.0
+    """By how much the source is faster (above 0) or slower than its nominal rate."""
     level_dbfs: float = -120.0
     last_error: str = ""
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+import re
 import threading
 import time
 
@@ -15,7 +16,7 @@ from genred.intake import FeedIntake
 from genred.messages import SourceStatus
 from genred.sources.base import StreamInfo
 from genred.sources.fake import End, Fail, FakeSource, Gap, Overflow, Play, Tell, Wait
-from genred.sources.runner import FIRST_RETRY_S, JITTER, LONGEST_RETRY_S, FeedRunner
+from genred.sources.runner import FAILING_S, FIRST_RETRY_S, JITTER, LONGEST_RETRY_S, FeedRunner
 from rigs.ports import wait_until
 
 RATE, HOP = 1000, 100
@@ -115,16 +116,41 @@ def test_pauses_begin_anew_after_stable_audio():
 
 
 def test_one_line_for_each_change_of_state(caplog):
-    """A thousand vain tries are said once; coming back is said, and the next loss again."""
+    """A thousand vain tries are said twice, when it is lost and when it stays so; then its return.
+
+    Each loss anew.
+    """
     caplog.set_level(logging.INFO, logger="genred.sources")
     script = [*away(200), Play(audio(1)), *away(300), Play(audio(1))]
     run(script, until=lambda intake: lambda: intake.written_samples == 2 * RATE)
-    assert [record.message for record in caplog.records] == [
+    lines = [re.sub(r"\d+", "N", record.message) for record in caplog.records]
+    assert lines == 2 * [
         "feed kitchen: nobody is there; trying again",
-        "feed kitchen: listening",
-        "feed kitchen: nobody is there; trying again",
+        "feed kitchen: nobody is there; for N s already, going on trying",
         "feed kitchen: listening",
     ]
+
+
+def test_a_source_that_stays_away_is_retrying():
+    """Reconnecting at first; after half a minute it is no hiccup any more."""
+    seen = []
+
+    class Seen(FakeSource):
+        def run(self, intake):
+            seen.append((round(clock.monotonic()), intake.status))
+            super().run(intake)
+
+    clock = FakeClock()
+    intake = FeedIntake("kitchen", RATE, HOP, 10, threading.Event(), clock)
+    runner = FeedRunner(
+        Seen([Play(audio(1)), *away(9), Play(audio(1))], clock), intake, clock, retry=True
+    )
+    runner.start()
+    wait_until(lambda: intake.written_samples == 2 * RATE)
+    runner.stop(5)
+    assert {status for at, status in seen[1:] if at < FAILING_S} == {SourceStatus.RECONNECTING}
+    assert seen[-1][1] is SourceStatus.RETRYING
+    assert (intake.status, intake.reconnects) == (SourceStatus.LISTENING, 1)
 
 
 def test_a_fault_of_our_own_is_told_with_its_place_but_does_not_end_the_feed(caplog):

@@ -20,7 +20,9 @@ if TYPE_CHECKING:
 
 _AWAY: dict[str, tuple[str, Style]] = {
     SourceStatus.STARTING: ("starting", MUTED),
+    SourceStatus.STALLED: ("stalled", WARN),
     SourceStatus.RECONNECTING: ("reconnecting", WARN),
+    SourceStatus.RETRYING: ("retrying", BAD),
     SourceStatus.ENDED: ("ended", MUTED),
     SourceStatus.FAILED: ("failed", BAD),
 }
@@ -81,6 +83,8 @@ def _details(feed: FeedView) -> list[Part]:
             (f"for {length(feed.now - state.since)}", None),
             (f"  since {clock_time(state.since)}", MUTED),
         ]
+    if feed.health.status == SourceStatus.SILENT:
+        parts.append((f"  {clean(feed.health.last_error)}", WARN))
     return parts
 
 

@@ -71,6 +71,19 @@ class Judge:
         self._history.clear()
         return changes
 
+    def shift(self, seconds: float) -> None:
+        """Move all remembered times: the clock that they were taken from was set."""
+        if self.gate.since is not None:
+            self.gate = replace(self.gate, since=self.gate.since + seconds)
+        if self.segment is not None:
+            self.segment = replace(self.segment, start=self.segment.start + seconds)
+        if self._unsure_since is not None:
+            self._unsure_since += seconds
+        self._end += seconds
+        self._history = deque(
+            ((moment + seconds, each) for moment, each in self._history), self._history.maxlen
+        )
+
     def listen(self, level: float, end: float) -> Gate:
         """Take in the level of the newest hop; before :meth:`decide`."""
         self._end = end

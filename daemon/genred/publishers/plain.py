@@ -26,6 +26,8 @@ QUEUE: Final = 1000
 STOP_S: Final = 1.0
 """A reader that does not read any more holds up the end of the daemon no longer than this."""
 
+_TROUBLED = frozenset(status.value for status in SourceStatus if status.trouble)
+
 _TIME = Style(dim=True)
 _LABEL = Style(bold=True)
 _TROUBLE = Style(color="red", bold=True)
@@ -120,7 +122,7 @@ class PlainPublisher:
             before = self._told.get(message.feed, SourceStatus.STARTING.value)
             self._told[message.feed] = message.status
             if message.status != before:
-                trouble = message.status in (SourceStatus.FAILED, SourceStatus.RECONNECTING)
+                trouble = message.status in _TROUBLED
                 said = self._paint(message.status, _TROUBLE if trouble else None)
                 why = clean(message.last_error) if trouble else ""
                 return self._line(message.ts, message.feed, "source", said, why)

@@ -16,12 +16,12 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Final
 
 from genred.labels import UNKNOWN
-from genred.messages import SourceStatus
 
 if TYPE_CHECKING:
     from collections.abc import Callable
 
     from genred.clock import Clock
+    from genred.messages import SourceStatus
     from genred.service.manager import ServiceManager
 
 log = logging.getLogger("genred.service")
@@ -117,7 +117,8 @@ class Progress:
             mark.judged, mark.judged_at = feed.judged, now
         elif now - mark.judged_at > UNJUDGED_S:
             reasons.append(f"audio of feed {feed.id} is not judged")
-        known = feed.status is not SourceStatus.LISTENING or feed.interrupted
+        # Stalled is what the engine sees, not what the source knows.
+        known = not feed.status.open or feed.interrupted
         if feed.written != mark.written or known:
             mark.written, mark.written_at = feed.written, now
         elif now - mark.written_at > SOUNDLESS_S:

@@ -14,6 +14,13 @@ if TYPE_CHECKING:
 
 BLOCK_S = 0.1
 """Audio is handed on in pieces of this length: well below a hop, and ten wake-ups a second."""
+SLIDE = 1e-3
+"""While blocks come late, the due times follow by this share: a station whose clock is slower than
+this machine's would else seem to be ever later, and in the end a gap."""
+AHEAD = 3e-4
+"""A station is played faster by this share than its nominal rate, so that it is the network that
+sets the pace: if its clock is the faster one, as quartzes are by 200 ppm at most, what has not been
+played yet would else pile up at the server for ever, and be heard ever later."""
 LATE_S = 2.0
 """Up to this much lateness (a busy machine, a network hiccup) is caught up with. Beyond it time has
 been lost (a suspended machine, a stalled stream): a gap, and the clock starts anew."""
@@ -23,11 +30,13 @@ class Pacer:
     """Writes samples to an intake so that each block arrives when its last sample would be heard.
 
     Each due time is counted in samples from one starting moment of the monotonic clock, so that
-    errors of single waits do not add up.
+    errors of single waits do not add up. ``ahead`` is the share by which it is faster than the
+    nominal rate, for sources that have a pace of their own.
     """
 
-    def __init__(self, intake: Intake, clock: Clock) -> None:
+    def __init__(self, intake: Intake, clock: Clock, *, ahead: float = 0.0) -> None:
         self._intake = intake
+        self._rate = intake.rate * (1 + ahead)
         self._clock = clock
         self._block = max(1, round(BLOCK_S * intake.rate))
         self._started: float | None = None
@@ -58,11 +67,13 @@ class Pacer:
     def _play(self, block: NDArray[np.float32]) -> bool:
         assert self._started is not None
         self._done += len(block)
-        wait = self._started + self._done / self._intake.rate - self._clock.monotonic()
+        wait = self._started + self._done / self._rate - self._clock.monotonic()
         if wait < -LATE_S:
             self._intake.gap(f"{-wait:.1f} s behind")
             self._started = self._clock.monotonic()
             self._done = 0
+        elif wait < 0:
+            self._started += min(-wait, SLIDE * len(block) / self._rate)
         elif wait > 0 and self._clock.wait(self._intake.stopping, wait):
             return False
         if self._intake.stopping.is_set():

@@ -26,6 +26,9 @@ RETRY_GROWTH = 2.0
 """Each pause is this many times the last."""
 JITTER = 0.25
 """Pauses vary by this share, so that many ears do not knock at one server at the same moment."""
+FAILING_S = 30.0
+"""Away for so long, a source is no longer reconnecting but failing: a server that restarts or a
+cable that is put back is heard again before that."""
 STABLE_S = 10.0
 """Audio for so long counts as recovered: after it the pauses begin anew. A source that opens and
 breaks again at once does not get there."""
@@ -61,6 +64,7 @@ class FeedRunner:
             target=self._run, name=f"genred-source-{intake.feed}", daemon=True
         )
         self._said = ""
+        self._lost_at = 0.0
 
     def start(self) -> None:
         """Begin; returns at once."""
@@ -125,7 +129,20 @@ class FeedRunner:
 
     def _say_lost(self, error: GenredError | None) -> None:
         reason = f"{self.source.description}: it ended" if error is None else error.message
-        if self.intake.status is not SourceStatus.RECONNECTING or reason != self._said:
+        now, before = self._clock.monotonic(), self.intake.status
+        away = {SourceStatus.RECONNECTING, SourceStatus.RETRYING}
+        if before not in away:
+            self._lost_at = now
+        lasting = now - self._lost_at >= FAILING_S
+        status = SourceStatus.RETRYING if lasting else SourceStatus.RECONNECTING
+        if lasting and before is SourceStatus.RECONNECTING:
+            logger.warning(
+                "feed %s: %s; for %d s already, going on trying",
+                self.intake.feed,
+                reason,
+                now - self._lost_at,
+            )
+        elif before not in away or reason != self._said:
             logger.warning("feed %s: %s; trying again", self.intake.feed, reason)
-            self._said = reason
-        self.intake.set_status(SourceStatus.RECONNECTING, error=reason)
+        self._said = reason
+        self.intake.set_status(status, error=reason)

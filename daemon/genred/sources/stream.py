@@ -16,7 +16,7 @@ from genred.resample import Channel, Resampler
 from genred.sources.base import StreamInfo
 from genred.sources.decoder import Decoder, refuse
 from genred.sources.http import TIMEOUT_S, Station
-from genred.sources.pace import Pacer
+from genred.sources.pace import AHEAD, Pacer
 from genred.sources.playlist import LONGEST_BYTES, first_stream, is_hls, is_playlist
 from genred.sources.text import clean
 
@@ -125,7 +125,7 @@ class StreamSource:
                 text = station.rest(LONGEST_BYTES).decode("utf-8", "replace")
             if is_hls(text):
                 with self._open_url(url) as container:
-                    self._play(container, intake)
+                    self._play(container, intake, ahead=0.0)
                 return
             following = first_stream(text, station.url)
             if following is None:
@@ -139,7 +139,7 @@ class StreamSource:
         if station.length and not station.icy:
             # A file on a web server: FFmpeg may need to seek in it.
             with self._open_url(station.url) as container:
-                self._play(container, intake)
+                self._play(container, intake, ahead=0.0)
             return
         with av.open(
             _Watched(self, station),
@@ -167,9 +167,10 @@ class StreamSource:
             timeout=(TIMEOUT_S, SEGMENTS_TIMEOUT_S),
         )
 
-    def _play(self, container: InputContainer, intake: Intake) -> None:
+    def _play(self, container: InputContainer, intake: Intake, *, ahead: float = AHEAD) -> None:
         decoder = Decoder(container, self.description)
-        pacer = Pacer(intake, self._clock)
+        # A playlist's segments come in bursts: ahead of them there is nothing to hear yet.
+        pacer = Pacer(intake, self._clock, ahead=ahead)
         resampler = Resampler(intake.rate, self._channel)
         tags = {key.lower(): value for key, value in decoder.tags.items()}
         name = self._name or clean(tags.get("icy-name", "")) or urlsplit(self._url).hostname
