@@ -156,7 +156,8 @@ def listen(
         audio = station.read(metadata.hop)
         begin = clock.now()
         clock.heard = station.position / metadata.sample_rate
-        intake.write(audio, begin)
+        # Read ahead of time: no clock is to be held against it.
+        intake.write_all(audio, begin)
         engine.tick()
         engine.look_after()
     deadline = time.monotonic() + CONNECT_S
