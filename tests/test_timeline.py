@@ -14,8 +14,8 @@ from genred.timeline import REANCHOR_S, SLEW, WINDOW_S, Anchor, Timeline
 
 RATE = 100
 """Few samples a second, so that three days take seconds."""
-HOP = RATE
-"""A second."""
+HOP_S = 2
+HOP = HOP_S * RATE
 DAY_S = 86_400
 ERROR_S = 0.05
 """What is promised of times, late arrivals of up to 30 ms included."""
@@ -37,9 +37,9 @@ class Card:
         self._write = self.intake.write_all if lossless else self.intake.write
         self._block = np.zeros(HOP, np.float32)
 
-    def second(self):
-        """One second of its audio; the chunk and its true end."""
-        self._played += 1
+    def hop(self):
+        """Some of its audio; the chunk and its true end."""
+        self._played += HOP_S
         true_s = self._played / (1 + self._ppm * 1e-6)
         late = self._random.uniform(0, JITTER_S)
         self.clock.advance(self._began + true_s + late - self.clock.now())
@@ -54,12 +54,12 @@ def test_three_days_of_drift(ppm):
     """Uncorrected it would be 26 s; it stays below 50 ms, in steps that nobody notices."""
     card = Card(ppm)
     worst, last = 0.0, 0.0
-    for second in range(3 * DAY_S):
-        chunk, true_end = card.second()
+    for number in range(3 * DAY_S // HOP_S):
+        chunk, true_end = card.hop()
         assert not chunk.shifted
-        assert chunk.fresh == (second == 0)
+        assert chunk.fresh == (number == 0)
         assert chunk.end > last
-        assert abs(chunk.end - chunk.start - 1) <= SLEW * 1.01
+        assert abs(chunk.end - chunk.start - HOP_S) <= HOP_S * SLEW * 1.01
         last = chunk.end
         worst = max(worst, abs(chunk.end - true_end))
     assert worst < ERROR_S
@@ -70,8 +70,8 @@ def test_a_rate_that_is_wrong_is_measured_and_times_are_set():
     """2 % are no quartz: they cannot be followed slowly, but never grow beyond the limit."""
     card = Card(-20_000.0)
     worst, shifts = 0.0, 0
-    for _ in range(3600):
-        chunk, true_end = card.second()
+    for _ in range(3600 // HOP_S):
+        chunk, true_end = card.hop()
         shifts += bool(chunk.shifted)
         worst = max(worst, abs(chunk.end - true_end))
     # Twice a window passes before what is measured is used.
@@ -83,8 +83,8 @@ def test_a_rate_that_is_wrong_is_measured_and_times_are_set():
 def test_a_pipe_is_held_to_the_clock_too():
     """A receiver that writes as it hears may wait for room; its days are as long."""
     card = Card(100.0, lossless=True)
-    for _ in range(DAY_S // 4):
-        chunk, true_end = card.second()
+    for _ in range(DAY_S // 4 // HOP_S):
+        chunk, true_end = card.hop()
     assert abs(chunk.end - true_end) < ERROR_S
 
 
@@ -92,9 +92,9 @@ def test_a_pipe_is_held_to_the_clock_too():
 def test_a_recording_that_is_read_at_another_pace_keeps_its_own_time(speed):
     """An hour of a file lasts an hour, in however many minutes it is read."""
     card = Card((speed - 1) * 1e6, lossless=True)
-    first, _ = card.second()
-    for _ in range(3600):
-        chunk, _ = card.second()
+    first, _ = card.hop()
+    for _ in range(3600 // HOP_S):
+        chunk, _ = card.hop()
         assert not chunk.shifted
     assert chunk.start - first.start == pytest.approx(3600)
     assert card.intake.drift_ppm == 0

@@ -22,8 +22,8 @@ from rigs import tiny_model
 from rigs.ports import wait_until
 
 FEEDS = 20
-PHASE_S = 2.5
-"""For each way to hang, and for none: ten hops of each feed."""
+PHASE_S = 2.0
+"""For each way to hang, and for none: eight hops of each feed."""
 BY = JudgementSettings()
 RATE = tiny_model.RATE
 
