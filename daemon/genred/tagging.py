@@ -151,11 +151,10 @@ def tag_file(
     if not heard:
         raise InputError(f"{path} holds no audio")
     _collect(segments, analyser.reset(0))
-    if blocks.real < heard:
-        # What was heard again lies beyond the end of the file.
-        heard = blocks.real
-        segments = [_within(each, heard / rate) for each in segments if each.start < heard / rate]
-        listed = [replace(each, t=min(each.t, round(heard / rate, 4))) for each in listed]
+    # What was heard again lies beyond the end of the file.
+    duration = blocks.real / rate
+    segments = [_within(each, duration) for each in segments if each.start < duration]
+    listed = [replace(each, t=min(each.t, round(duration, 4))) for each in listed]
     if counted:
         scores = dict(zip(labels, np.round(total / counted, 4).tolist(), strict=True))
         label = labels[int(total.argmax())]
@@ -165,7 +164,7 @@ def tag_file(
     else:
         scores, label, confidence = {}, UNKNOWN, 0.0
     return FileResult(
-        str(path), heard / rate, label, confidence, scores, tuple(segments), tuple(listed)
+        str(path), duration, label, confidence, scores, tuple(segments), tuple(listed)
     )
 
 

@@ -25,7 +25,11 @@ _EPILOG = """\
 Into --out go model.onnx, metrics.json, MODEL_CARD.md, report.html with its pictures, history.csv,
 training.log, TensorBoard events and the checkpoints best.pt and last.pt.
 
-example:  genred train configs/train/compact.toml --data ~/music-by-genre
+Several GPUs, or processes on one CPU, train together with PyTorch's own torchrun.
+
+examples: genred train configs/train/compact.toml --data ~/music-by-genre
+          torchrun --nproc-per-node 2 -m genred_train configs/train/crnn.toml --data ~/music \\
+              --out runs/crnn
 """
 
 # What the lab needs beyond the daemon.
@@ -99,6 +103,12 @@ def parser() -> argparse.ArgumentParser:
         help="begin no epoch after so long, and export what there is",
     )
     made.add_argument("--epochs", type=int, metavar="N", help="in place of the recipe's")
+    made.add_argument(
+        "--time-devices",
+        action="store_true",
+        help="train a few epochs (--epochs, or 3) on the CPU and on the GPU, print both times and "
+        "keep nothing",
+    )
     made.add_argument("--seed", type=int, metavar="N", help="in place of the recipe's")
     made.add_argument(
         "--threads", type=int, metavar="N", help="CPU threads of PyTorch (default: all cores)"
@@ -129,7 +139,7 @@ def _train(chosen: argparse.Namespace) -> None:
     # Imported here: what is above must work without torch.
     import rich.console
 
-    from genred_train import arrays_run, run
+    from genred_train import arrays_run, devices, run
     from genred_train.console import Console
     from genred_train.data.cache import default_folder
     from genred_train.recipe import load
@@ -156,6 +166,11 @@ def _train(chosen: argparse.Namespace) -> None:
         init_from=chosen.init_from,
         minutes=chosen.minutes,
     )
+    if chosen.time_devices:
+        recipe = recipe.override(epochs=chosen.epochs or devices.EPOCHS)
+        for timed in devices.compare(recipe, options, console):
+            print(timed.line)
+        return
     with joined(chosen.device) as team:
         if not team.leads:
             console = Console(rich.console.Console(quiet=True))

@@ -50,8 +50,10 @@ if TYPE_CHECKING:
 _VERIFIED_PER_LABEL = 2
 _VERIFIED_WINDOWS = 3
 
-# So many multiply-adds of the network may go into that: a minute or two of one core.
-_VERIFIED_MACS = 5e11
+# Above so many multiply-adds of the network, some seconds of one core, clips are verified on two
+# windows each; above the second, a minute or two, on fewer clips.
+_MACS_FOR_SECONDS = 2e10
+_MACS_FOR_MINUTES = 5e11
 
 _PACKAGES = ("genred", "torch", "torchaudio", "onnx", "onnxscript", "onnxruntime", "numpy")
 
@@ -280,14 +282,12 @@ def export(
 def _verified(corpus: Corpus, metadata: ModelMetadata) -> np.ndarray[Any, np.dtype[np.float32]]:
     """Clips to verify an export on: of every label, but of a heavy network as many as can be."""
     length = metadata.window * _VERIFIED_WINDOWS
-    steps = length // metadata.hop
     macs = metadata.network.network_macs_per_step
-    if macs * steps > _VERIFIED_MACS:
+    if macs * (length // metadata.hop) * len(metadata.labels) > _MACS_FOR_SECONDS:
         # The first whole window, and one whose beginning is not the recording's.
-        length = -(-metadata.window // metadata.hop) * metadata.hop + metadata.hop
-        steps = length // metadata.hop
+        length = (-(-metadata.window // metadata.hop) + 1) * metadata.hop
     clips = real_clips(corpus, length)
-    many = max(2, int(_VERIFIED_MACS // max(1, macs * steps)))
+    many = max(2, int(_MACS_FOR_MINUTES // max(1, macs * (length // metadata.hop))))
     return clips[:: max(1, -(-len(clips) // many))]
 
 
@@ -370,6 +370,15 @@ def _announce(corpus: Corpus, console: Console) -> None:
     console.note(
         f"{len(corpus.entries)} clips ({sizes}), {hours:.2f} h, {len(corpus.labels)} labels, "
         f"data {corpus.fingerprint[:12]}"
+    )
+    heard: defaultdict[int, int] = defaultdict(int)
+    for position in corpus.of("train"):
+        heard[corpus.entries[position].label] += corpus.entries[position].stored.length
+    least, most = min(heard, key=heard.__getitem__), max(heard, key=heard.__getitem__)
+    names, minute = corpus.label_names, 60 * corpus.sample_rate
+    console.note(
+        f"to train on: from {heard[least] / minute:.0f} min of {names[least]} to "
+        f"{heard[most] / minute:.0f} min of {names[most]}; every label is drawn alike"
     )
 
 

@@ -99,7 +99,7 @@ class Trainer:
         are asked for. Raises :class:`InternalError` if the loss is no longer a number; the
         checkpoints of the epoch before are left as they are.
         """
-        if not (self.history or self.given):
+        if self.network.wants_normalisation and not (self.history or self.given):
             self._measure()
         for number in range(len(self.history) + 1, self.recipe.training.epochs + 1):
             if self._given_up():

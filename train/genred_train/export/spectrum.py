@@ -11,6 +11,10 @@ a matrix product, which every provider does well, and three facts make it small:
   (one step of decimation in frequency): fold once more, and half of those go as well.
 
 What is left is four products of ``n_fft/4 + 1`` by half the bins: a quarter of the plain one.
+
+In 32 bits a long sum of a loud tone loses the quiet bins beside it. Long products are therefore
+added up in parts, each of every few samples: within a part neighbours cancel less, and no partial
+sum grows as large. It brings the error of 2048 samples to a fifth, near that of an FFT.
 """
 
 from __future__ import annotations
@@ -25,6 +29,11 @@ from genred_train.front_end import compress, mel_filters
 
 if TYPE_CHECKING:
     from genred.model.metadata import FrontEnd
+
+
+# Sums of more terms than this are added up in parts, so many of them.
+_LONG = 256
+_PARTS = 16
 
 
 class FoldedLogMel(nn.Module):
@@ -44,10 +53,13 @@ class FoldedLogMel(nn.Module):
         self.frames = hop // step
         self.quarter = size // 4 + 1
         half, m = size // 2, torch.arange(size // 4 + 1)
+        parts = [m[n::_PARTS] for n in range(_PARTS)] if self.quarter > _LONG else [m]
+        order = torch.cat(parts)
+        self.parts = [len(part) for part in parts]
 
         # The four samples that share their products: m, N-m, N/2-m, N/2+m. At m = 0 the second
         # would be one past the frame; the window is zero there, so any index will do.
-        offsets = torch.stack([m, (size - m) % size, half - m, half + m])
+        offsets = torch.stack([m, (size - m) % size, half - m, half + m])[:, order]
         starts = torch.arange(self.frames) * step
         index = starts[:, None, None] + offsets[None]
         self.register_buffer("index", index.reshape(-1).int())  # half the size of int64 in the file
@@ -57,14 +69,14 @@ class FoldedLogMel(nn.Module):
         inner[0] *= 0.5  # N/2 pairs with itself
         outer[-1] *= 0.5  # N/4 stands in both pairs
         inner[-1] *= 0.5
-        self.register_buffer("outer", outer.float())
-        self.register_buffer("inner", inner.float())
+        self.register_buffer("outer", outer.float()[order])
+        self.register_buffer("inner", inner.float()[order])
 
         filters = mel_filters(settings, sample_rate)
         needed = torch.nonzero(filters.sum(dim=1) > 0).flatten()
         for name, parity in (("even", 0), ("odd", 1)):
             bins = needed[needed % 2 == parity]
-            angle = 2 * math.pi / size * ((m[:, None] * bins[None, :]) % size).double()
+            angle = 2 * math.pi / size * ((order[:, None] * bins[None, :]) % size).double()
             self.register_buffer(f"{name}_cosine", torch.cos(angle).float())
             self.register_buffer(f"{name}_sine", torch.sin(angle).float())
             self.register_buffer(f"{name}_mel", filters[bins].clone())
@@ -82,9 +94,21 @@ class FoldedLogMel(nn.Module):
         return compress(mel, self.settings).transpose(1, 2)
 
     def _mel(self, parity: str, real: Tensor, imaginary: Tensor) -> Tensor:
-        cosine = real @ self.get_buffer(f"{parity}_cosine")
-        sine = imaginary @ self.get_buffer(f"{parity}_sine")
+        cosine = self._product(real, self.get_buffer(f"{parity}_cosine"))
+        sine = self._product(imaginary, self.get_buffer(f"{parity}_sine"))
         power = cosine * cosine + sine * sine
         if self.settings.power != 2.0:
             power = power ** (self.settings.power / 2)
         return power @ self.get_buffer(f"{parity}_mel")
+
+    def _product(self, folded: Tensor, table: Tensor) -> Tensor:
+        begin, products = 0, []
+        for length in self.parts:
+            end = begin + length
+            products.append(folded[..., begin:end] @ table[begin:end])
+            begin = end
+        while len(products) > 1:
+            products = [
+                one + other for one, other in zip(products[::2], products[1::2], strict=True)
+            ]
+        return products[0]

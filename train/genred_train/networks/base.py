@@ -44,6 +44,11 @@ class Network(nn.Module, abc.ABC):
         kept = memory[0].shape[2]
         return self.forward(window), [window[:, :, window.shape[2] - kept :]]
 
+    @property
+    def wants_normalisation(self) -> bool:
+        """Whether :meth:`set_normalisation` is of any use; measuring takes a while."""
+        return True
+
     def normalised(self, logmel: Tensor) -> Tensor:
         """What :meth:`set_normalisation` wants mean and deviation of, ``[batch, numbers, *]``."""
         return logmel
@@ -65,7 +70,8 @@ class PictureNetwork(Network):
 
     How is a choice of the recipe: ``bands`` by each mel band's mean and deviation over the
     training crops; ``window`` by the mean and deviation of the window itself, which takes its
-    level out; ``none`` leaves it. A subclass calls :meth:`see` and offers :meth:`classify`.
+    level out; ``none`` leaves it. A subclass calls :meth:`see` first and :meth:`settle` last, and
+    offers :meth:`classify`.
     """
 
     def see(self, n_mels: int, frames: int, normalisation: Normalisation) -> None:
@@ -87,6 +93,15 @@ class PictureNetwork(Network):
             deviation = centred.square().mean(dim=(1, 2), keepdim=True).sqrt()
             logmel = centred / (deviation + _LEAST_DEVIATION)
         return self.classify(logmel.unsqueeze(1))
+
+    @property
+    def wants_normalisation(self) -> bool:
+        """Only where bands are standardised over the training crops."""
+        return self.standardise is not None
+
+    def settle(self) -> None:
+        """Lay the weights out as convolutions are quickest with: channels last."""
+        self.to(memory_format=torch.channels_last)  # type: ignore[call-overload]  # for modules
 
     def set_normalisation(self, mean: Tensor, scale: Tensor) -> None:
         """Take the mean and standard deviation ``[n_mels]`` of the training frames."""

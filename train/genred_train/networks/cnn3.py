@@ -54,6 +54,7 @@ class Cnn3(PictureNetwork):
             nn.Dropout(options.dropout),
             nn.Linear(options.hidden, labels),
         )
+        self.settle()
 
     def classify(self, picture: Tensor) -> Tensor:
         """Classify ``[batch, 1, n_mels, frames]``; returns logits ``[batch, labels]``."""

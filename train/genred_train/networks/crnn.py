@@ -111,6 +111,7 @@ class Crnn(PictureNetwork):
             nn.Dropout(options.dropout),
             nn.Linear(options.dense, labels),
         )
+        self.settle()
 
     def classify(self, picture: Tensor) -> Tensor:
         """Classify ``[batch, 1, n_mels, frames]``; returns logits ``[batch, labels]``."""

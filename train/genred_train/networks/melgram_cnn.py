@@ -49,6 +49,7 @@ class MelgramCnn(PictureNetwork):
             size = units
         self.blocks = nn.Sequential(*blocks)
         self.head = nn.Sequential(*head, nn.Linear(size, labels))
+        self.settle()
 
     def classify(self, picture: Tensor) -> Tensor:
         """Classify ``[batch, 1, n_mels, frames]``; returns logits ``[batch, labels]``."""

@@ -66,6 +66,11 @@ class MfccMlp(Network):
         logits: Tensor = self.layers(rows[:, :, 0])
         return logits
 
+    @property
+    def wants_normalisation(self) -> bool:
+        """Only where statistics are standardised over the training crops."""
+        return self.standardise is not None
+
     def normalised(self, logmel: Tensor) -> Tensor:
         """What :meth:`set_normalisation` wants the mean and deviation of: the statistics."""
         rows: Tensor = logmel if self.transform is None else self.transform(logmel)
