@@ -7,6 +7,7 @@ no command waits for what another one needs.
 from __future__ import annotations
 
 import argparse
+import contextlib
 import os
 import sys
 from importlib import import_module
@@ -76,4 +77,18 @@ def main(argv: Sequence[str] | None = None) -> int:
         # Whoever read the output has seen enough; Python must not complain while closing it.
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         return 0
+    finally:
+        _let_go_of_stderr()
     return code
+
+
+def _let_go_of_stderr() -> None:
+    """Where standard error cannot be written to (a full disk), what is left of it goes nowhere.
+
+    Python, which flushes it at its end, would make 120 of the exit code.
+    """
+    try:
+        sys.stderr.flush()
+    except (OSError, ValueError):
+        with contextlib.suppress(OSError, ValueError):
+            os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stderr.fileno())

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+import re
 import sys
 import time
 from pathlib import Path
@@ -28,6 +29,10 @@ FILE_NAME: Final = "model.onnx"
 
 SHIPPED: Final = "compact"
 """The model that is used where none is named."""
+
+_EXTERNAL = re.compile(rb"[\x00\x08]location")
+"""How a protobuf writes the key that names another file (``TensorProto.external_data``): its
+length, however encoded, and the word. onnxruntime looks for that file from the current folder."""
 
 MAX_BYTES: Final = 512 * 2**20
 """A compact network has a few MB; a file beyond this is a mistake and would fill the memory."""
@@ -156,6 +161,11 @@ def _read(path: Path) -> bytes:
         raise InputError(f"cannot read {file}: {error.strerror}") from None
     if not data:
         raise ModelError(f"{file} is empty")
+    if _EXTERNAL.search(data):
+        raise ModelError(
+            f"{file} keeps some of its data in other files, which are never opened",
+            "export it with all its weights inside",
+        )
     return data
 
 
