@@ -20,7 +20,7 @@ DEBIAN_RUN := libportaudio2
 DEBIAN_TEST := libportaudio2 mosquitto mosquitto-clients pulseaudio pulseaudio-utils \
 	libasound2-plugins icecast2 ffmpeg tmux openssl
 
-.PHONY: run test check format picture readme constraints clean install-service install-units soak
+.PHONY: run test check format picture readme lab constraints clean install-service install-units soak
 
 run: $(VENV)/.runtime
 	@$(call debian,$(DEBIAN_RUN))
@@ -46,6 +46,12 @@ picture: $(VENV)/.runtime
 
 readme: $(VENV)/.everything picture
 	$(BIN)/python tests/update_readme.py
+
+# Trains every recipe on the recordings in GENRED_DATA (hours on a CPU; ARGS="--minutes 20" for
+# less) and fills in the table of the lab's README. Finished runs are kept in runs/lab.
+lab: $(VENV)/.everything
+	@test -n "$(GENRED_DATA)" || { echo "say where the recordings are: make lab GENRED_DATA=DIR"; exit 1; }
+	$(BIN)/python -m genred_train.lab --data "$(GENRED_DATA)" --update train/README.md $(ARGS)
 
 constraints: $(VENV)/.everything
 	$(BIN)/python -m pip freeze --exclude-editable --exclude pip > constraints.txt

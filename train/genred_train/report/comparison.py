@@ -36,6 +36,9 @@ HEADERS = (
     "published, other data",
 )
 
+# Before the epochs of a run that was not given the time for all of them.
+_CUT = "stopped after"
+
 # What stands where something was not measured.
 _NOTHING = "not measured"
 
@@ -67,7 +70,7 @@ class Run:
             f"{model['parameters']:,}",
             f"{model['macs_per_second'] / 1e6:,.1f} M",
             f"{self.speed.milliseconds:.3g}" if self.speed else _NOTHING,
-            f"{minutes(training['seconds'])}, {training['device']}",
+            _training(training),
             published or "-",
         ]
 
@@ -125,6 +128,11 @@ def notes(runs: Sequence[Run]) -> list[str]:
             f"Milliseconds: median of one decision on one core of {', '.join(processors)}, through "
             "onnxruntime, front end included."
         )
+    if any(_cut_short(run.metrics["training"]) for run in runs):
+        found.append(
+            "Runs that were stopped had no time for all epochs of their recipe: their figures are "
+            "those of the time they had, not of what such a network can reach."
+        )
     if any(run.metrics.get("published") for run in runs):
         found.append("Published figures are of other data, other splits and mostly whole tracks.")
     return found
@@ -161,6 +169,22 @@ def put_into(path: Path, text: str) -> None:
         beside.replace(path)
     except OSError as error:
         raise OutputError(f"cannot write {path}: {error.strerror}", "make room there") from None
+
+
+def _training(training: dict[str, Any]) -> str:
+    """How long it took, on what, and whether it was cut short."""
+    told = f"{minutes(training['seconds'])}, {training['device']}"
+    if training.get("processes", 1) > 1:
+        told += f" x {training['processes']}"
+    return f"{told}; {_CUT} {_epochs(training)}" if _cut_short(training) else told
+
+
+def _epochs(training: dict[str, Any]) -> str:
+    return f"{training['epochs']} of {training['epochs_planned']} epochs"
+
+
+def _cut_short(training: dict[str, Any]) -> bool:
+    return "time" in training.get("stopped", "")
 
 
 def _figure(judged: dict[str, Any] | None, measure: str) -> str:
