@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import numpy as np
+import pytest
 import torch
 
 from genred.labels import Kind
 from genred.model.metadata import LabelInfo
+from genred_train import tempo
 from genred_train.augmentation import Augmenter
 from genred_train.recipe import Augment
 
@@ -157,3 +159,89 @@ def test_the_same_seed_gives_the_same_crops():
         answers.append(made(crops, torch.arange(8) % 3))
     assert answers[0][0].equal(answers[1][0])
     assert answers[0][1].equal(answers[1][1])
+
+
+def test_gain_keeps_each_crops_own_level_but_for_its_share():
+    """Loud crops stay loud, quiet ones quiet, each within the gain's range."""
+    amplitudes = np.geomspace(0.01, 0.5, 40)
+    crops = torch.stack([tone(440.0, amplitude=a) for a in amplitudes])
+    targets = torch.zeros(40, dtype=torch.long)
+    audio, _ = augmenter(level_dbfs="own", gain=0.1)(crops, targets)
+    factor = audio.abs().amax(dim=1).numpy() / amplitudes
+    assert 0.89 < factor.min() < 0.97
+    assert 1.03 < factor.max() < 1.11
+
+
+def test_noise_has_the_deviation_that_is_asked_for():
+    """Whatever a crop's level, what is added has the same deviation."""
+    crops = torch.stack([tone(440.0, amplitude=a) for a in (0.0, 0.3)])
+    audio, _ = augmenter(level_dbfs="own", noise_sigma=0.02)(crops, torch.tensor([0, 0]))
+    added = audio - crops[:, :WINDOW].float() / 32768
+    assert added.std(dim=1).tolist() == pytest.approx([0.02, 0.02], rel=0.05)
+
+
+def clicks(samples: int) -> torch.Tensor:
+    """A tone that begins anew every quarter of a second."""
+    time = np.arange(samples) / 16_000
+    beat = np.exp(-12 * (time % 0.25))
+    return torch.from_numpy((0.5 * 32767 * beat * np.sin(2 * np.pi * 880 * time)).astype(np.int16))
+
+
+def beats(audio: torch.Tensor) -> float:
+    """Beats a second, from the envelope's strongest rate between 2 and 8 a second."""
+    envelope = audio.abs().unfold(0, 160, 160).mean(dim=1)
+    spectrum = torch.fft.rfft(envelope - envelope.mean(), n=10_000).abs()
+    rates = torch.arange(spectrum.size(0)) * 100 / 10_000
+    spectrum[(rates < 2) | (rates > 8)] = 0
+    return float(rates[spectrum.argmax()])
+
+
+@pytest.mark.parametrize("faster", [0.8, 1.25])
+def test_tempo_changes_without_pitch(faster):
+    """Beats come faster or slower, the tone stays."""
+    audio = clicks(5 * WINDOW).float()[None] / 32768
+    one = torch.ones(1)
+    changed = tempo.change(tempo.Changes(one * faster, one), audio, 3 * WINDOW)
+    assert changed.shape == (1, 3 * WINDOW)
+    assert beats(changed[0]) == pytest.approx(4 * faster, rel=0.05)
+    assert float(peak(changed)) == pytest.approx(880, rel=0.02)
+
+
+@pytest.mark.parametrize("semitones", [-3, 4])
+def test_pitch_changes_without_tempo(semitones):
+    """The tone goes up or down, beats stay."""
+    audio = clicks(5 * WINDOW).float()[None] / 32768
+    one, ratio = torch.ones(1), 2 ** (semitones / 12)
+    changed = tempo.change(tempo.Changes(one, one * ratio), audio, 3 * WINDOW)
+    assert changed.shape == (1, 3 * WINDOW)
+    assert float(peak(changed)) == pytest.approx(880 * ratio, rel=0.02)
+    assert beats(changed[0]) == pytest.approx(4, rel=0.05)
+
+
+def test_only_some_crops_are_stretched_and_none_is_short():
+    """The share that is asked for, each to the length of the window."""
+    made = augmenter(level_dbfs="own", stretch_p=0.5, stretch=0.2, pitch_p=0.3)
+    assert made.crop >= 1.2 * WINDOW
+    crops = torch.stack([tone(440.0, made.crop)] * 60)
+    torch.manual_seed(0)
+    audio, _ = made(crops, torch.zeros(60, dtype=torch.long))
+    assert audio.shape == (60, WINDOW)
+    untouched = ((audio - crops[:, :WINDOW].float() / 32768).abs().amax(dim=1) < 1e-3).sum()
+    assert 8 <= int(untouched) <= 35  # 0.5 * 0.7 of 60 are 21
+
+
+def test_time_masks_have_a_least_width():
+    """Of ten to forty frames, over all bands, and what is outside stays."""
+    made = augmenter(time_masks=1, time_mask_least=10, time_mask=40, frequency_masks=0)
+    pictures = torch.randn(200, 8, 120)
+    masked = made.mask(pictures)
+    hidden = (masked != pictures).all(dim=1)
+    widths = hidden.sum(dim=1)
+    assert int(widths.min()) == 10
+    assert int(widths.max()) == 40
+    for row in hidden:
+        places = row.nonzero()[:, 0]
+        assert int(places[-1] - places[0]) == len(places) - 1
+    assert masked[~hidden[:, None, :].expand_as(masked)].equal(
+        pictures[~hidden[:, None, :].expand_as(pictures)]
+    )

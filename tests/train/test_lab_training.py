@@ -241,9 +241,17 @@ def test_a_full_disk_leaves_the_old_checkpoint(folder, tmp_path, monkeypatch):
 
 
 def test_a_loss_that_is_no_number_stops_the_run(folder, tmp_path):
-    """A run that has gone astray says so and what to do."""
-    with pytest.raises(InternalError, match="learning_rate"):
+    """A run that has gone astray says where and what to do, and leaves its last good epoch."""
+    with pytest.raises(InternalError, match=r"epoch 1, batch \d of 6 is .*learning_rate"):
         fitted(folder, tmp_path / "a", optimiser="sgd", learning_rate=1e30)
+    trainer = fitted(folder, tmp_path / "b", epochs=1)
+    kept = (tmp_path / "b" / "last.pt").read_bytes()
+    trainer.recipe = trainer.recipe.override(epochs=2)
+    with torch.no_grad():
+        next(trainer.network.parameters()).fill_(float("nan"))
+    with pytest.raises(InternalError, match="epoch 2, batch 1 of 6 .* epoch 1 are kept"):
+        trainer.fit(tmp_path / "b", lambda epoch: None)
+    assert (tmp_path / "b" / "last.pt").read_bytes() == kept
 
 
 def test_the_command_trains(folder, tmp_path, capsys):

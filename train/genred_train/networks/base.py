@@ -10,8 +10,9 @@ from torch import Tensor, nn
 
 Normalisation = Literal["bands", "window", "none"]
 
-# Added to a window's deviation, so that one of digital silence stays finite.
-_LEAST_DEVIATION = 1e-3
+# A window of less deviation, a decibel or so, is silence with nothing in it; to blow it up to the
+# deviation of music would show rounding errors.
+_LEAST_DEVIATION = 1.0
 
 
 class Network(nn.Module, abc.ABC):
@@ -91,7 +92,7 @@ class PictureNetwork(Network):
         elif self.normalisation == "window":
             centred = logmel - logmel.mean(dim=(1, 2), keepdim=True)
             deviation = centred.square().mean(dim=(1, 2), keepdim=True).sqrt()
-            logmel = centred / (deviation + _LEAST_DEVIATION)
+            logmel = centred / deviation.clamp(min=_LEAST_DEVIATION)
         return self.classify(logmel.unsqueeze(1))
 
     @property
