@@ -7,7 +7,7 @@ The pure middle of genred: no threads, no clock, no outside. The daemon's engine
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Final
 
 import numpy as np
 
@@ -24,6 +24,10 @@ if TYPE_CHECKING:
     from genred.settings.judgement import JudgementSettings
 
     Floats = NDArray[np.float32]
+
+
+LOUDEST: Final = np.float32(1000.0)
+"""A sample beyond this (60 dB over full scale) is no sound."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -97,9 +101,11 @@ class Analyser:
         """
         model = self.model
         index = np.asarray(rows)
-        # A source may deliver what is no number; let it be silence rather than poison the state.
-        if not np.isfinite(audio).all():
-            audio = np.nan_to_num(audio, nan=0.0, posinf=0.0, neginf=0.0)
+        # A source may deliver what is no number, or so large that its square is none; let it be
+        # silence rather than poison the state.
+        sound = np.abs(audio) <= LOUDEST
+        if not sound.all():
+            audio = np.where(sound, audio, np.float32(0))
         logits, logmel, self._state[index] = model.step(audio, self._state[index])
         self._heard[index] += model.metadata.hop
         levels = rms_dbfs(audio).tolist()

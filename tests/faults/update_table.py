@@ -15,7 +15,7 @@ from pathlib import Path
 
 ROOT = Path(__file__).parents[2]
 PAGE = ROOT / "docs" / "faults.md"
-BLOCK = re.compile(r"(<!-- rows: [^>]*-->\n).*?(\n<!-- end -->)", re.DOTALL)
+BLOCK = re.compile(r"(<!-- rows: [^>]*-->\n).*?(<!-- end -->)", re.DOTALL)
 
 
 def main() -> int:
@@ -36,7 +36,7 @@ def main() -> int:
         back = "-" if after is None else f"{after:.1f} s"
         lines.append(f"| {row['fault']} | {row['seen']} | {back} | {row['lost']} |")
     table = "\n".join(lines)
-    PAGE.write_text(BLOCK.sub(lambda found: found[1] + table + found[2], PAGE.read_text()))
+    PAGE.write_text(BLOCK.sub(lambda found: found[1] + table + "\n" + found[2], PAGE.read_text()))
     return 0
 
 

@@ -36,6 +36,11 @@ _CONFIG = """<icecast>
 <security><chroot>0</chroot>{owner}</security>
 </icecast>
 """
+ON_AIR_S = 20.0
+"""ffmpeg is on the air within a second; on a laden machine it may take a while."""
+TRIES = 3
+"""It ends at once where the server is not quite there yet."""
+
 _ENCODERS = {
     "mp3": (["-c:a", "libmp3lame", "-b:a", "128k", "-f", "mp3"], "audio/mpeg"),
     "aac": (["-c:a", "aac", "-b:a", "96k", "-f", "adts"], "audio/aac"),
@@ -95,6 +100,20 @@ class IcecastRig:
         more: Sequence[str] = (),
     ) -> subprocess.Popen[bytes]:
         """Play a file endlessly as a station; returns once it is on the air."""
+        for _ in range(TRIES):
+            station = self._broadcast(path, mount, codec, name, more)
+            wait_until(
+                lambda s=station: s.poll() is not None or self._on_air(mount),
+                ON_AIR_S,
+                "the station",
+            )
+            if station.poll() is None:
+                return station
+        raise AssertionError("ffmpeg does not get on the air")
+
+    def _broadcast(
+        self, path: Path, mount: str, codec: str, name: str, more: Sequence[str]
+    ) -> subprocess.Popen[bytes]:
         options, content_type = _ENCODERS[codec]
         station = subprocess.Popen(
             [
@@ -105,7 +124,6 @@ class IcecastRig:
             stderr=subprocess.DEVNULL,
         )
         self._stations.append(station)
-        wait_until(lambda: self._on_air(mount), what="the station")
         return station
 
     def title(self, title: str, mount: str = "live") -> None:

@@ -30,6 +30,8 @@ HIGHEST_RATE = 768_000
 MOST_BAD_PACKETS = 200
 """So many undecodable packets on end (some seconds of audio) are no damage any more: the data is
 not what the header said."""
+LONGEST_TAG = 1000
+"""Characters of a tag that are kept: more than is shown of any; a tag may be of 256 MB."""
 MOST_BAD_READS = 20
 """So many failed reads on end mean that nothing more comes out of the container."""
 
@@ -80,7 +82,7 @@ class Decoder:
                 f"{name}: {context.channels} channels at {context.rate} Hz are no audio",
                 "the file or stream is damaged",
             )
-        self.tags = {**container.metadata, **self.stream.metadata}
+        self.tags = _short({**container.metadata, **self.stream.metadata})
 
     @property
     def title(self) -> str | None:
@@ -141,7 +143,11 @@ class Decoder:
         for kind in _TAGS:
             if packet.has_sidedata(kind):
                 parts = bytes(packet.get_sidedata(kind)).decode("utf-8", "replace").split("\0")
-                self.tags = dict(zip(parts[::2], parts[1::2], strict=False))
+                self.tags = _short(dict(zip(parts[::2], parts[1::2], strict=False)))
+
+
+def _short(tags: dict[str, str]) -> dict[str, str]:
+    return {key: value[:LONGEST_TAG] for key, value in tags.items()}
 
 
 def refuse(name: str, error: FFmpegError, *, remote: bool) -> NoReturn:

@@ -171,8 +171,12 @@ def _redirected(url: str, location: str) -> str:
 
     Raises :class:`InputError` for anything else.
     """
-    target = urlsplit(urljoin(url, location))
-    if target.scheme.lower() not in {"http", "https"} or not target.hostname:
+    try:
+        target = urlsplit(urljoin(url, location))
+        web = target.scheme.lower() in {"http", "https"} and target.hostname
+    except ValueError:
+        web = None
+    if not web:
         raise InputError(f"{mask(url)}: leads to {mask(location)[:200]!r}, which is not the web")
     before = urlsplit(url)
     host = target.netloc.rpartition("@")[2]

@@ -61,7 +61,11 @@ def open_source(feed: FeedSettings, clock: Clock, stdin: TextIO | None = None) -
                 f"{', '.join(SCHEMES)} are",
             )
         return StreamSource(source, clock, channel=feed.channel)
-    return _path(feed, Path(source).expanduser(), clock)
+    try:
+        path = Path(source).expanduser()
+    except RuntimeError:
+        raise InputError(f"{source}: whose home is that?", "write the path in full") from None
+    return _path(feed, path, clock)
 
 
 def open_configured(feed: FeedSettings, clock: Clock) -> Source:

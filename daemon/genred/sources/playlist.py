@@ -34,7 +34,10 @@ def first_stream(text: str, base: str) -> str | None:
         line.strip() for line in text.splitlines() if line.strip() and not line.startswith("#")
     ]
     for entry in entries:
-        url = urljoin(base, entry)
-        if urlsplit(url).scheme.lower() in {"http", "https"}:
-            return url
+        try:
+            target = urlsplit(urljoin(base, entry))
+        except ValueError:
+            continue  # no address at all
+        if target.scheme.lower() in {"http", "https"}:
+            return target.geturl()
     return None

@@ -50,6 +50,9 @@ NO_AUDIO_S = 20.0
 again and looked at anew."""
 MOST_PLAYLISTS = 3
 """A playlist that leads to a playlist is followed so far."""
+NO_AUDIO_BYTES = 32 * 2**20
+"""So many bytes without audio are given up sooner: FFmpeg keeps what it takes for a title or a
+picture, and a tag may claim 256 MB."""
 
 
 class StreamSource:
@@ -70,6 +73,7 @@ class StreamSource:
         self._name: str | None = None
         self._title: str | None = None
         self._heard_at = 0.0
+        self._unheard_bytes = 0
         try:
             parts = urlsplit(url)
             sound = parts.scheme.lower() in SCHEMES and parts.hostname and parts.port != 0
@@ -136,6 +140,7 @@ class StreamSource:
     def _run_station(self, station: Station, intake: Intake) -> None:
         self._name = station.name
         self._heard_at = time.monotonic()
+        self._unheard_bytes = 0
         if station.length and not station.icy:
             # A file on a web server: FFmpeg may need to seek in it.
             with self._open_url(station.url) as container:
@@ -184,6 +189,7 @@ class StreamSource:
             if not pacer.put(resampler.push(block, rate)):
                 return
             self._heard_at = time.monotonic()
+            self._unheard_bytes = 0
         if told is None and not intake.stopping.is_set():
             raise UnavailableError(f"{self.description}: the stream ended before any audio came")
         pacer.finish()
@@ -191,8 +197,16 @@ class StreamSource:
     def _set_title(self, title: str | None) -> None:
         self._title = title
 
-    def check_audio_flows(self) -> None:
-        """Raise :class:`UnavailableError` where bytes come but have not become sound for long."""
+    def check_audio_flows(self, count: int) -> None:
+        """Raise :class:`UnavailableError` where bytes come but have not become sound for long.
+
+        ``count`` more of them have come.
+        """
+        self._unheard_bytes += count
+        if self._unheard_bytes > NO_AUDIO_BYTES:
+            raise UnavailableError(
+                f"{self.description}: {NO_AUDIO_BYTES / 2**20:.0f} MB of data without audio in it"
+            )
         if time.monotonic() - self._heard_at > NO_AUDIO_S:
             raise UnavailableError(
                 f"{self.description}: {NO_AUDIO_S:.0f} s of data without audio in it"
@@ -209,5 +223,6 @@ class _Watched:
         self._station = station
 
     def read(self, size: int) -> bytes:
-        self._source.check_audio_flows()
-        return self._station.read(size)
+        data = self._station.read(size)
+        self._source.check_audio_flows(len(data))
+        return data
