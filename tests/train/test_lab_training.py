@@ -249,7 +249,7 @@ def test_a_loss_that_is_no_number_stops_the_run(folder, tmp_path):
     trainer.recipe = trainer.recipe.override(epochs=2)
     with torch.no_grad():
         next(trainer.network.parameters()).fill_(float("nan"))
-    with pytest.raises(InternalError, match="epoch 2, batch 1 of 6 .* epoch 1 are kept"):
+    with pytest.raises(InternalError, match=r"epoch 2, batch 1 of 6 .* epoch 1 are kept"):
         trainer.fit(tmp_path / "b", lambda epoch: None)
     assert (tmp_path / "b" / "last.pt").read_bytes() == kept
 
