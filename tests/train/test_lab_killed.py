@@ -10,6 +10,7 @@ import sys
 import time
 from typing import TYPE_CHECKING
 
+import pytest
 from test_lab_training import TOML
 
 if TYPE_CHECKING:
@@ -24,6 +25,7 @@ def losses(out: Path) -> list[str]:
         return [row["train_loss"] for row in csv.DictReader(file)]
 
 
+@pytest.mark.slow
 def test_a_killed_run_ends_as_an_unbroken_one(folder, tmp_path):
     """SIGKILL after two epochs; with --resume the figures are those of a run left in peace."""
     recipe = tmp_path / "tiny.toml"

@@ -66,6 +66,7 @@ def heard(label: str, seconds: float, seed: int) -> np.ndarray:
     return (audio + room).astype(np.float32)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", NAMES)
 def test_trained_exported_tagged_with_and_run(name, clips, tmp_path, genred):
     """From a recipe to a model file that hears files, short and long, and runs in the daemon."""

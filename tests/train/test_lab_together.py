@@ -96,6 +96,7 @@ def test_devices_are_timed_on_the_same_epochs(tables, tmp_path, capsys, monkeypa
     assert not (tmp_path / "runs").exists()
 
 
+@pytest.mark.slow
 def test_all_recipes_by_one_command(tmp_path, capsys, monkeypatch):
     """Runs are made, taken as they are the second time, gone on with if broken off, and tabled."""
     data = tmp_path / "data"
