@@ -100,8 +100,9 @@ class Ledger:
                 self._open[event.feed] = event
             case "changed":
                 wrong = "" if before else "changed from nothing"
-                if before and event.start < before.start - may:
-                    wrong = f"begins {before.start - event.start:.1f} s before its predecessor"
+                # Not by when that was told to begin: the clock may have been set since.
+                if event.previous_seconds is not None and event.previous_seconds < 0:
+                    wrong = f"begins {-event.previous_seconds:.1f} s before its predecessor"
                 if before and event.previous != before.label:
                     wrong = f"follows {event.previous}, but {before.label} was on"
                 self._open[event.feed] = event
