@@ -19,6 +19,7 @@ from genred.settings.feeds import FeedSettings
 from genred.settings.judgement import JudgementSettings
 from genred.sources.base import StreamInfo
 from genred.sources.fake import Fail, FakeSource, Gap, Play, Tell
+from genred.sources.supervisor import STALLED_S
 from rigs import tiny_model
 
 RATE = tiny_model.RATE
@@ -175,3 +176,71 @@ def test_heartbeats_come_without_any_change(model):
     assert not thread.is_alive()
     assert 3 <= len(of(told, FeedState)) <= 8
     assert told.stopped
+
+
+class ByHand:
+    """An engine of one feed on one thread: each hop is judged as it is written."""
+
+    def __init__(self, model):
+        self.clock = FakeClock()
+        self.told = FakePublisher()
+        setup = FeedSetup(FeedSettings(id="feed0", source="-"), BY, FakeSource([], self.clock))
+        self.engine = Engine(
+            model, [setup], [self.told], self.clock, node="test", heartbeat_s=1e6,
+            display=Display(logmel_s=1, strip_s=600),
+        )  # fmt: skip
+        self.intake = self.engine.feeds[0].intake
+        self.intake.listening()
+
+    def play(self, value, seconds):
+        samples = sound(value, seconds)
+        for at in range(0, len(samples), tiny_model.HOP):
+            hop = samples[at : at + tiny_model.HOP]
+            self.clock.advance(len(hop) / RATE)
+            self.intake.write(hop)
+            self.look()
+
+    def look(self):
+        while self.engine.tick():
+            pass
+        self.engine.look_after()
+
+
+@pytest.mark.parametrize("seconds", [-3600.0, 3600.0])
+def test_a_system_clock_that_is_set_breaks_no_interval(model, seconds):
+    """Nothing ends, lengths are the audio's, and what is told from then on is in new time."""
+    hand = ByHand(model)
+    began = hand.clock.now()
+    hand.play(0.5, 30)
+    hand.clock.jump(seconds)
+    hand.play(0.5, 30)
+    (state,) = {m.since for m in of(hand.told, FeedState)[-1:]}
+    assert state == pytest.approx(began + seconds, abs=0.5)
+    hand.play(-0.5, 10)
+    events = of(hand.told, FeedEvent)
+    assert [(e.event_type, e.label) for e in events] == [("started", "rock"), ("changed", "speech")]
+    assert events[1].previous_seconds == pytest.approx(60, abs=0.5)
+    assert events[1].start == pytest.approx(began + 60 + seconds, abs=0.5)
+    segments = hand.engine.view().feeds[0].segments
+    assert [round(each.start - began - seconds) for each in segments] == [0, 60]
+
+
+def test_a_source_that_hangs_is_offline_and_unknown_at_once(model):
+    """Told when it is stalled, not when it is given up; nothing is said before a new window."""
+    hand = ByHand(model)
+    hand.play(0.5, 10)
+    last = hand.clock.now()
+    while of(hand.told, FeedHealth)[-1].status != "stalled":
+        hand.clock.advance(0.25)
+        hand.look()
+    assert hand.clock.now() - last <= STALLED_S + 0.5
+    state = of(hand.told, FeedState)[-1]
+    assert (state.label, state.scores, state.since) == ("unknown", {}, None)
+    (_, ended) = of(hand.told, FeedEvent)
+    assert (ended.event_type, ended.end) == ("ended", pytest.approx(last))
+    hand.play(0.5, 0.75)
+    assert of(hand.told, FeedHealth)[-1].status == "listening"
+    assert of(hand.told, FeedState)[-1].scores == {}
+    hand.play(0.5, 3)
+    assert of(hand.told, FeedEvent)[-1].event_type == "started"
+    assert of(hand.told, FeedEvent)[-1].start >= last + STALLED_S

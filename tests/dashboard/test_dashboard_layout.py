@@ -170,7 +170,9 @@ def test_many_feeds_become_a_list_around_the_one_in_focus():
     ("status", "word"),
     [
         (SourceStatus.STARTING, "starting"),
+        (SourceStatus.STALLED, "stalled"),
         (SourceStatus.RECONNECTING, "reconnecting"),
+        (SourceStatus.RETRYING, "retrying"),
         (SourceStatus.ENDED, "ended"),
         (SourceStatus.FAILED, "failed"),
     ],
@@ -180,6 +182,14 @@ def test_a_source_that_is_away_says_so_and_why(status, word):
     assert word in shown
     assert "connection refused" in shown
     assert "83% sure" not in shown
+
+
+def test_a_mute_source_is_said_to_be():
+    """Silence is what is heard; that it is nothing but zeros is another matter."""
+    mute = feed(status=SourceStatus.SILENT, label="silence")
+    shown = "\n".join(texts(node(mute), 80, 15))
+    assert "silence" in shown
+    assert "nothing but zeros" in shown
 
 
 def test_before_the_first_window_nothing_is_claimed():

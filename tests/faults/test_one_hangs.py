@@ -129,11 +129,8 @@ def test_the_others_do_not_notice(rig, capsys, record_fault):
     arrange("")
     time.sleep(1.0)
     measured = {"none": measure(told)}
-    for where, status in (
-        ("open", SourceStatus.STARTING),
-        ("read", SourceStatus.STALLED),
-        ("close", None),
-    ):
+    seen = {"open": SourceStatus.STARTING, "read": SourceStatus.STALLED, "close": None}
+    for where, status in seen.items():
         bad, _ = arrange(where)
         if where == "close":
             wait_until(lambda: engine.view().feeds[-1].health.status == "listening")
@@ -154,7 +151,7 @@ def test_the_others_do_not_notice(rig, capsys, record_fault):
         if where != "none":
             record_fault(
                 f"one feed of {FEEDS} hangs in {where}",
-                "the feed itself: starting, then stalled; the others: nothing",
+                f"`{seen[where] or 'ended'}` of that feed",
                 None,
                 f"nothing; delay of the others {median * 1e3:.0f} ms (median; before:"
                 f" {measured['none'][0] * 1e3:.0f} ms)",

@@ -75,7 +75,9 @@ def _details(feed: FeedView) -> list[Part]:
         return [(clean(feed.health.last_error), MUTED)] if feed.health.last_error else []
     state = feed.state
     parts: list[Part] = []
-    if state.label not in (SILENCE, UNKNOWN):
+    if feed.health.status == SourceStatus.SILENT:
+        parts.append(("nothing but zeros", WARN))
+    elif state.label not in (SILENCE, UNKNOWN):
         parts.append((f"{state.confidence:.0%} sure", None))
     if state.since is not None:
         parts += [
@@ -83,8 +85,6 @@ def _details(feed: FeedView) -> list[Part]:
             (f"for {length(feed.now - state.since)}", None),
             (f"  since {clock_time(state.since)}", MUTED),
         ]
-    if feed.health.status == SourceStatus.SILENT:
-        parts.append((f"  {clean(feed.health.last_error)}", WARN))
     return parts
 
 
