@@ -128,7 +128,7 @@ def test_cross_validation_from_the_command_line(tmp_path, capsys, monkeypatch):
     path, out = tmp_path / "tiny.toml", tmp_path / "folds"
     path.write_text(_toml(made))
     line = ["--cross-validate", "2", str(path), "--data", str(data), "--out", str(out), "--json"]
-    line += ["--cache", str(tmp_path / "cache"), "--device", "cpu", "--seed", "1"]
+    line += ["--cache", str(tmp_path / "cache"), "--device", "cpu", "--seed", "1", "--threads", "1"]
     assert evaluate.main(line) == 0
     printed = capsys.readouterr()
     found = json.loads(printed.out)

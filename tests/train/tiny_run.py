@@ -57,6 +57,8 @@ def tiny_run(tmp_path_factory: pytest.TempPathFactory) -> TinyRun:
         card={"license": "CC0 <b>", "notes": "A test."},
         published=[{"figure": "test accuracy", "value": "76 %", "data": "GTZAN"}],
     ).override(epochs=EPOCHS)
-    options = run.Options(data=data, out=base / "out", cache=base / "cache", device="cpu")
+    options = run.Options(
+        data=data, out=base / "out", cache=base / "cache", device="cpu", threads=1
+    )
     metrics = run.train(made, options, quiet())
     return TinyRun(made, data, base / "cache", base / "out", metrics)
