@@ -162,7 +162,7 @@ def test_without_portaudio(tmp_path):
     (tmp_path / "sounddevice.py").write_text("raise OSError('PortAudio library not found')\n")
     code = (
         f"import sys; sys.path.insert(0, {str(tmp_path)!r})\n"
-        "from genred.__main__ import main; sys.exit(main(['devices']))"
+        "from genred.commands import main; sys.exit(main(['devices']))"
     )
     shown = subprocess.run(
         [sys.executable, "-c", code], check=False, capture_output=True, text=True, timeout=60
