@@ -109,7 +109,14 @@ def _lab(chosen: argparse.Namespace) -> int:
             console.note(f"{recipe.name}: {error}")
             failed = failed or error.exit_code
     if folders:
-        _compare(folders, chosen)
+        missing = [
+            recipe
+            for name in ORDER
+            if (path := chosen.recipes / f"{name}.toml").exists()
+            and (recipe := load(path)).data.source == "audio"
+            and recipe.name not in {folder.name for folder in folders}
+        ]
+        _compare(folders, missing, chosen)
     return failed
 
 
@@ -184,12 +191,14 @@ def _same(recipe: Recipe, told: str) -> bool:
     return recipe.model_dump(exclude=_TOLD) == other.model_dump(exclude=_TOLD)
 
 
-def _compare(folders: list[Path], chosen: argparse.Namespace) -> None:
+def _compare(
+    folders: Sequence[Path], missing: Sequence[Recipe], chosen: argparse.Namespace
+) -> None:
     from genred_train.report import comparison, page
 
     runs = [comparison.read(folder) for folder in folders]
     audio = [run for run in runs if run.speed is not None]
-    text = comparison.markdown(audio) if audio else ""
+    text = comparison.markdown(audio, missing) if audio else ""
     for run in runs:
         if run.speed is None:
             text += "\n" + of_rows(run.metrics)

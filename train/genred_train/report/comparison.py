@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from genred.errors import InputError, OutputError
+from genred_train.recipe import Published
 from genred_train.report import speed
 from genred_train.report.page import minutes
 
@@ -15,6 +16,7 @@ if TYPE_CHECKING:
     from collections.abc import Sequence
     from pathlib import Path
 
+    from genred_train.recipe import Recipe
     from genred_train.report.speed import Speed
 
 METRICS = "metrics.json"
@@ -56,10 +58,7 @@ class Run:
         """One cell for each of :data:`HEADERS`."""
         model, training = self.metrics["model"], self.metrics["training"]
         test = self.metrics.get("test", {})
-        published = "; ".join(
-            f"{each['figure']} {each['value']} ({each['data']})"
-            for each in self.metrics.get("published", ())
-        )
+        told = [Published.model_validate(each) for each in self.metrics.get("published", ())]
         return [
             str(self.metrics["name"]),
             *(
@@ -71,7 +70,7 @@ class Run:
             f"{model['macs_per_second'] / 1e6:,.1f} M",
             f"{self.speed.milliseconds:.3g}" if self.speed else _NOTHING,
             _training(training),
-            published or "-",
+            published(told),
         ]
 
 
@@ -138,9 +137,13 @@ def notes(runs: Sequence[Run]) -> list[str]:
     return found
 
 
-def markdown(runs: Sequence[Run]) -> str:
-    """The table and its notes as Markdown."""
-    lines = [HEADERS, ["---", *["---:"] * (len(HEADERS) - 2), "---"], *rows(runs)]
+def markdown(runs: Sequence[Run], missing: Sequence[Recipe] = ()) -> str:
+    """The table and its notes as Markdown; recipes that are ``missing`` get a row that says so."""
+    empty = [
+        [recipe.name, *[_NOTHING] * (len(HEADERS) - 2), published([*recipe.published])]
+        for recipe in missing
+    ]
+    lines = [HEADERS, ["---", *["---:"] * (len(HEADERS) - 2), "---"], *rows(runs), *empty]
     table = "\n".join("| " + " | ".join(c.replace("|", "/") for c in line) + " |" for line in lines)
     told = (
         "Test split: groups that were not trained on, read once. In brackets: 95 % intervals, "
@@ -169,6 +172,12 @@ def put_into(path: Path, text: str) -> None:
         beside.replace(path)
     except OSError as error:
         raise OutputError(f"cannot write {path}: {error.strerror}", "make room there") from None
+
+
+def published(figures: Sequence[Published]) -> str:
+    """What was published for such a system, in one cell."""
+    told = "; ".join(f"{each.figure} {each.value} ({each.data})" for each in figures)
+    return told or "-"
 
 
 def _training(training: dict[str, Any]) -> str:
