@@ -90,8 +90,8 @@ class PictureNetwork(Network):
         if self.standardise is not None:
             logmel = self.standardise(logmel)
         elif self.normalisation == "window":
-            centred = logmel - logmel.mean(dim=(1, 2), keepdim=True)
-            deviation = centred.square().mean(dim=(1, 2), keepdim=True).sqrt()
+            centred = logmel - _mean(logmel)
+            deviation = _mean(centred.square()).sqrt()
             logmel = centred / deviation.clamp(min=_LEAST_DEVIATION)
         return self.classify(logmel.unsqueeze(1))
 
@@ -108,6 +108,14 @@ class PictureNetwork(Network):
         """Take the mean and standard deviation ``[n_mels]`` of the training frames."""
         if self.standardise is not None:
             self.standardise.set(mean, scale)
+
+
+def _mean(picture: Tensor) -> Tensor:
+    """Mean of ``[batch, n_mels, frames]``, in two steps.
+
+    onnxruntime adds up one by one; in 32 bits the mean of a hundred thousand loses its last digits.
+    """
+    return picture.mean(dim=2, keepdim=True).mean(dim=1, keepdim=True)
 
 
 class Standardise(nn.Module):
