@@ -59,8 +59,8 @@ READ_S = 10.0
 RECOVER_S = 90.0
 """Longer than the longest pause between attempts, and then some."""
 
-WARM_UP_S = 300.0
-"""Decoders, resolver and allocator have seen all that comes by then."""
+WARM_UP_S = 600.0
+"""Every fault has come once or twice by then: decoders, resolver and allocator have seen it."""
 
 LONG_S = 3000.0
 """A shorter run says little of memory: the allocator breathes."""
@@ -200,6 +200,8 @@ class World:
             {
                 "at_s": time.monotonic() - self.began,
                 "resident_mb": int(status["VmRSS"].split()[0]) / 1024,
+                # Its own: what is resident of libraries comes and goes with the page cache.
+                "own_mb": int(status["RssAnon"].split()[0]) / 1024,
                 "threads": int(status["Threads"]),
                 "descriptors": len(list((proc / "fd").iterdir())),
                 "cpu_s": (int(stat[11]) + int(stat[12])) / os.sysconf("SC_CLK_TCK"),
@@ -353,7 +355,8 @@ def calm_delays(world: World) -> list[float]:
 def summary(world: World, code: int) -> dict[str, Any]:
     settled = [s for s in world.samples if s["at_s"] > WARM_UP_S] or world.samples[-10:]
     hours = [s["at_s"] / 3600 for s in settled]
-    memory = [s["resident_mb"] for s in settled]
+    memory = [s["own_mb"] for s in settled]
+    resident = [s["resident_mb"] for s in settled]
     calm = calm_delays(world)
     first, last = world.samples[0], world.samples[-1]
     third = max(1, len(settled) // 3)
@@ -374,7 +377,8 @@ def summary(world: World, code: int) -> dict[str, Any]:
         "minutes": round(last["at_s"] / 60, 1),
         "seed": world.seed,
         "exit_code": code,
-        "memory_mb": [round(memory[0], 1), round(memory[-1], 1)],
+        "own_mb": [round(memory[0], 1), round(memory[-1], 1)],
+        "resident_mb": [round(resident[0], 1), round(resident[-1], 1)],
         "memory_mb_per_hour": round(growth, 3),
         "leaks": leaks,
         "threads": [min(s["threads"] for s in settled), max(s["threads"] for s in settled)],
