@@ -102,6 +102,7 @@ def test_trained_exported_tagged_with_and_run(name, clips, tmp_path, genred):
     assert decisions == pytest.approx((36.0 - window) / hop, abs=2)
 
 
+@pytest.mark.slow
 def test_a_short_file_is_heard_again_as_in_training(clips, tmp_path):
     """What tag says of a short file is the network's answer to the file repeated."""
     made = few_steps("cnn3")

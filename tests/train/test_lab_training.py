@@ -323,5 +323,5 @@ def test_help_reads_well():
     """The help shows the command as people type it, with its options and an example."""
     text = command.parser().format_help()
     assert text.startswith("usage: genred train ")
-    for word in ("--data DIR", "--out DIR", "--device", "manifest.csv", "example:"):
+    for word in ("--data DIR", "--out DIR", "--device", "manifest.csv", "examples:"):
         assert word in text
