@@ -9,6 +9,7 @@ import shutil
 import signal
 import subprocess
 import tempfile
+import time
 import urllib.parse
 import urllib.request
 from pathlib import Path
@@ -40,6 +41,8 @@ ON_AIR_S = 20.0
 """ffmpeg is on the air within a second; on a laden machine it may take a while."""
 TRIES = 3
 """It ends at once where the server is not quite there yet."""
+AGAIN_S = 0.5
+"""Between two of them: a server that has just begun to listen may not serve yet."""
 
 _ENCODERS = {
     "mp3": (["-c:a", "libmp3lame", "-b:a", "128k", "-f", "mp3"], "audio/mpeg"),
@@ -109,6 +112,7 @@ class IcecastRig:
             )
             if station.poll() is None:
                 return station
+            time.sleep(AGAIN_S)
         raise AssertionError("ffmpeg does not get on the air")
 
     def _broadcast(

@@ -160,6 +160,7 @@ class World:
             stdout=self.witness,
             stderr=self.log,
         )
+        self.stack.callback(self.daemon.kill)
         self.began = time.monotonic()
         wait_until(lambda: len(self.ear.last) == len(FEEDS), 60, "a first decision of each feed")
 
@@ -459,6 +460,8 @@ def main() -> int:
     parser.add_argument("--table", action="store_true", help="print the docs' table at the end")
     parser.add_argument("--report", type=Path, help="write the summary here too")
     args = parser.parse_args()
+    # Ended from outside, it must not leave its counterparts running.
+    signal.signal(signal.SIGTERM, lambda *_: sys.exit(128 + signal.SIGTERM))
     # A socket's path may have 107 characters: keep the folder's name short.
     with tempfile.TemporaryDirectory(prefix="soak-") as folder, ExitStack() as stack:
         world = World(Path(folder), args.seed, stack)
