@@ -5,11 +5,11 @@ from __future__ import annotations
 import argparse
 import sys
 from datetime import datetime
-from importlib.util import find_spec
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, NoReturn
+from typing import TYPE_CHECKING, Any
 
-from genred.errors import GenredError, UnavailableError, UsageError
+from genred.errors import UsageError
+from genred_train.entry import Parser, answer, need
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -44,17 +44,10 @@ _NEEDED = (
     "tensorboard",
 )
 
-_INTERRUPTED = 130
-
-
-class _Parser(argparse.ArgumentParser):
-    def error(self, message: str) -> NoReturn:
-        raise UsageError(message, "see genred train --help")
-
 
 def parser() -> argparse.ArgumentParser:
     """The command line of ``genred train``."""
-    made = _Parser(
+    made = Parser(
         prog="genred train",
         description=_DESCRIPTION,
         epilog=_EPILOG,
@@ -118,24 +111,11 @@ def parser() -> argparse.ArgumentParser:
 
 def main(arguments: Sequence[str] | None = None) -> int:
     """Run the command; returns its exit code (see :mod:`genred.errors`)."""
-    try:
-        _train(parser().parse_args(arguments))
-    except GenredError as error:
-        print(f"genred train: {error}", file=sys.stderr)
-        return error.exit_code
-    except KeyboardInterrupt:
-        print("genred train: stopped", file=sys.stderr)
-        return _INTERRUPTED
-    return 0
+    return answer("genred train", lambda: _train(parser().parse_args(arguments)))
 
 
 def _train(chosen: argparse.Namespace) -> None:
-    missing = [name for name in _NEEDED if find_spec(name) is None]
-    if missing:
-        raise UnavailableError(
-            f"training needs {missing[0]}, which is not installed",
-            "pip install 'genred[cpu,train]'",
-        )
+    need(_NEEDED, "training needs")
     # Imported here: what is above must work without torch.
     import rich.console
 

@@ -6,11 +6,11 @@ import argparse
 import csv
 import json
 import sys
-from importlib.util import find_spec
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, NoReturn
+from typing import TYPE_CHECKING, Any
 
-from genred.errors import GenredError, OutputError, UnavailableError, UsageError
+from genred.errors import OutputError, UsageError
+from genred_train.entry import Parser, answer, need
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -37,20 +37,13 @@ examples:  genred evaluate models/compact --data ~/music-by-genre
 
 _NEEDED = ("torch", "torchaudio", "onnx", "matplotlib", "onnxruntime")
 
-_INTERRUPTED = 130
-
 # Fewer folds are no cross-validation.
 _FEWEST_FOLDS = 2
 
 
-class _Parser(argparse.ArgumentParser):
-    def error(self, message: str) -> NoReturn:
-        raise UsageError(message, "see genred evaluate --help")
-
-
 def parser() -> argparse.ArgumentParser:
     """The command line of ``genred evaluate``."""
-    made = _Parser(
+    made = Parser(
         prog="genred evaluate",
         description=_DESCRIPTION,
         epilog=_EPILOG,
@@ -102,29 +95,15 @@ def parser() -> argparse.ArgumentParser:
 
 def main(arguments: Sequence[str] | None = None) -> int:
     """Run the command; returns its exit code (see :mod:`genred.errors`)."""
-    try:
-        chosen = parser().parse_args(arguments)
-        _needed()
-        if chosen.cross_validate is None:
-            _evaluate(chosen)
-        else:
-            _cross_validate(chosen)
-    except GenredError as error:
-        print(f"genred evaluate: {error}", file=sys.stderr)
-        return error.exit_code
-    except KeyboardInterrupt:
-        print("genred evaluate: stopped", file=sys.stderr)
-        return _INTERRUPTED
-    return 0
+    return answer("genred evaluate", lambda: _judge(parser().parse_args(arguments)))
 
 
-def _needed() -> None:
-    missing = [name for name in _NEEDED if find_spec(name) is None]
-    if missing:
-        raise UnavailableError(
-            f"judging needs {missing[0]}, which is not installed",
-            "pip install 'genred[cpu,train]'",
-        )
+def _judge(chosen: argparse.Namespace) -> None:
+    need(_NEEDED, "judging needs")
+    if chosen.cross_validate is None:
+        _evaluate(chosen)
+    else:
+        _cross_validate(chosen)
 
 
 def _evaluate(chosen: argparse.Namespace) -> None:

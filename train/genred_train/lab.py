@@ -2,15 +2,16 @@
 
 from __future__ import annotations
 
-import argparse
 import json
 import sys
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, NoReturn
+from typing import TYPE_CHECKING, Any
 
-from genred.errors import GenredError, UsageError
+from genred.errors import GenredError
+from genred_train.entry import Parser, answer
 
 if TYPE_CHECKING:
+    import argparse
     from collections.abc import Sequence
 
     from genred_train.console import Console
@@ -37,17 +38,10 @@ ARRAYS = "music_genre_data_di"
 # What a recipe says and a run does not depend on.
 _TOLD = {"card", "published"}
 
-_INTERRUPTED = 130
-
-
-class _Parser(argparse.ArgumentParser):
-    def error(self, message: str) -> NoReturn:
-        raise UsageError(message, "see python -m genred_train.lab --help")
-
 
 def parser() -> argparse.ArgumentParser:
     """The command line."""
-    made = _Parser(prog="python -m genred_train.lab", description=_DESCRIPTION)
+    made = Parser(prog="python -m genred_train.lab", description=_DESCRIPTION)
     made.add_argument("--data", type=Path, metavar="DIR", required=True, help="the recordings")
     made.add_argument("--recipes", type=Path, metavar="DIR", default=Path("configs/train"))
     made.add_argument("--only", metavar="A,B,…", help="these recipes alone")
@@ -82,14 +76,11 @@ def parser() -> argparse.ArgumentParser:
 
 def main(arguments: Sequence[str] | None = None) -> int:
     """Run the command; returns its exit code (see :mod:`genred.errors`)."""
-    try:
-        return _lab(parser().parse_args(arguments))
-    except GenredError as error:
-        print(f"lab: {error}", file=sys.stderr)
-        return error.exit_code
-    except KeyboardInterrupt:
-        print("lab: stopped; the next call goes on from here", file=sys.stderr)
-        return _INTERRUPTED
+    return answer(
+        "lab",
+        lambda: _lab(parser().parse_args(arguments)),
+        stopped="stopped; the next call goes on from here",
+    )
 
 
 def _lab(chosen: argparse.Namespace) -> int:

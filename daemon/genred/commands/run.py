@@ -20,6 +20,7 @@ from genred.errors import ConfigError, GenredError, InternalError, UsageError
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Sequence
 
+    from genred.clock import Clock
     from genred.engine import Engine
     from genred.feed import FeedSetup
     from genred.publishers.base import Publisher
@@ -172,7 +173,7 @@ def _run(args: argparse.Namespace, manager: ServiceManager) -> int:
     logs.setup(settings.logging.level, form=settings.logging.format)
     clock = SystemClock()
     feeds = _feeds(args, settings, demo=demo)
-    setups = open_feeds(feeds, settings, typed=bool(args.source))
+    setups = open_feeds(feeds, settings, clock, typed=bool(args.source))
 
     from genred.model.session import load_model
 
@@ -234,18 +235,16 @@ def _feeds(args: argparse.Namespace, settings: Settings, *, demo: bool) -> Seque
 
 
 def open_feeds(
-    feeds: Sequence[FeedSettings], settings: Settings, *, typed: bool
+    feeds: Sequence[FeedSettings], settings: Settings, clock: Clock, *, typed: bool
 ) -> list[FeedSetup]:
     """Make a source for each feed; nothing is opened yet.
 
     A path that is not there is an error where it was typed, else it is looked for until it is.
     Raises :class:`GenredError` where a source cannot be understood.
     """
-    from genred.clock import SystemClock
     from genred.feed import FeedSetup
     from genred.sources.opening import open_configured, open_source
 
-    clock = SystemClock()
     open_one = open_source if typed else open_configured
     return [
         FeedSetup(feed, settings.judgement_for(feed), open_one(feed, clock), retry=not typed)

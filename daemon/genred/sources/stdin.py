@@ -53,49 +53,27 @@ class PcmReader:
         return block.astype(np.float32)
 
 
-class PcmSource:
-    """Raw PCM from the file descriptor ``fd``, which stays open; its writer sets the pace.
+class _PcmReading:
+    """What the sources of raw PCM share: how samples are read from a file descriptor."""
 
-    Nothing is dropped: while the analysis is behind, the writer waits. Ends when the writer ends.
-    Raises :class:`UsageError` for a terminal.
-    """
-
-    live = False
     synthetic = False
 
     def __init__(
         self,
-        fd: int,
         clock: Clock,
-        *,
-        sample_format: PcmFormat = "s16le",
-        rate: int | None = None,
-        channels: int | None = None,
-        channel: Channel = "mix",
+        sample_format: PcmFormat,
+        rate: int | None,
+        channels: int | None,
+        channel: Channel,
     ) -> None:
-        self._fd = fd
         self._clock = clock
         self._format: PcmFormat = sample_format
         self._rate = rate or DEFAULT_RATE
         self._channels = channels or 1
         self._channel: Channel = channel
-        self.description = f"standard input ({self._words()})"
-        if os.isatty(fd):
-            raise UsageError(
-                "standard input is a terminal, not a stream of samples",
-                "pipe raw PCM into it: rtl_fm … | genred run --source -",
-            )
 
     def _words(self) -> str:
         return f"{self._format}, {self._rate} Hz, {self._channels} ch"
-
-    def run(self, intake: Intake) -> None:
-        """Read until the writer closes its end."""
-        intake.listening()
-        if self._read(self._fd, intake) == 0 and not intake.stopping.is_set():
-            raise InputError(
-                "standard input ended without a sample", "does the program that writes to it work?"
-            )
 
     def _read(self, fd: int, intake: Intake) -> int:
         """Pass on what comes until the end; how many frames that was."""
@@ -123,7 +101,44 @@ class PcmSource:
         return heard
 
 
-class FifoSource(PcmSource):
+class PcmSource(_PcmReading):
+    """Raw PCM from the file descriptor ``fd``, which stays open; its writer sets the pace.
+
+    Nothing is dropped: while the analysis is behind, the writer waits. Ends when the writer ends.
+    Raises :class:`UsageError` for a terminal.
+    """
+
+    live = False
+
+    def __init__(
+        self,
+        fd: int,
+        clock: Clock,
+        *,
+        sample_format: PcmFormat = "s16le",
+        rate: int | None = None,
+        channels: int | None = None,
+        channel: Channel = "mix",
+    ) -> None:
+        super().__init__(clock, sample_format, rate, channels, channel)
+        self._fd = fd
+        self.description = f"standard input ({self._words()})"
+        if os.isatty(fd):
+            raise UsageError(
+                "standard input is a terminal, not a stream of samples",
+                "pipe raw PCM into it: rtl_fm … | genred run --source -",
+            )
+
+    def run(self, intake: Intake) -> None:
+        """Read until the writer closes its end."""
+        intake.listening()
+        if self._read(self._fd, intake) == 0 and not intake.stopping.is_set():
+            raise InputError(
+                "standard input ended without a sample", "does the program that writes to it work?"
+            )
+
+
+class FifoSource(_PcmReading):
     """Raw PCM from a named pipe; live: when its writer leaves, the next one is waited for."""
 
     live = True
@@ -138,12 +153,8 @@ class FifoSource(PcmSource):
         channels: int | None = None,
         channel: Channel = "mix",
     ) -> None:
+        super().__init__(clock, sample_format, rate, channels, channel)
         self._path = path
-        self._clock = clock
-        self._format = sample_format
-        self._rate = rate or DEFAULT_RATE
-        self._channels = channels or 1
-        self._channel = channel
         self.description = f"pipe {path} ({self._words()})"
 
     def run(self, intake: Intake) -> None:

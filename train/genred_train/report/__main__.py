@@ -4,11 +4,11 @@ from __future__ import annotations
 
 import argparse
 import sys
-from importlib.util import find_spec
 from pathlib import Path
-from typing import TYPE_CHECKING, NoReturn
+from typing import TYPE_CHECKING
 
-from genred.errors import GenredError, OutputError, UnavailableError, UsageError
+from genred.errors import OutputError
+from genred_train.entry import Parser, answer, need
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -25,17 +25,10 @@ example:  genred report runs/* --html runs.html"""
 
 _NEEDED = ("jinja2", "onnxruntime")
 
-_INTERRUPTED = 130
-
-
-class _Parser(argparse.ArgumentParser):
-    def error(self, message: str) -> NoReturn:
-        raise UsageError(message, "see genred report --help")
-
 
 def parser() -> argparse.ArgumentParser:
     """The command line of ``genred report``."""
-    made = _Parser(
+    made = Parser(
         prog="genred report",
         description=_DESCRIPTION,
         epilog=_EPILOG,
@@ -56,24 +49,11 @@ def parser() -> argparse.ArgumentParser:
 
 def main(arguments: Sequence[str] | None = None) -> int:
     """Run the command; returns its exit code (see :mod:`genred.errors`)."""
-    try:
-        _report(parser().parse_args(arguments))
-    except GenredError as error:
-        print(f"genred report: {error}", file=sys.stderr)
-        return error.exit_code
-    except KeyboardInterrupt:
-        print("genred report: stopped", file=sys.stderr)
-        return _INTERRUPTED
-    return 0
+    return answer("genred report", lambda: _report(parser().parse_args(arguments)))
 
 
 def _report(chosen: argparse.Namespace) -> None:
-    missing = [name for name in _NEEDED if find_spec(name) is None]
-    if missing:
-        raise UnavailableError(
-            f"reports need {missing[0]}, which is not installed",
-            "pip install 'genred[cpu,train]'",
-        )
+    need(_NEEDED, "reports need")
     # Imported here: what is above must work without them.
     from genred_train.report import comparison, page
 
