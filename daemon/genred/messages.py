@@ -132,6 +132,9 @@ class NodeInfo(Message):
     labels: list[str]
     provider: str
     started_at: float
+    lost_messages: int = 0
+    """Events and scores since the start that this reader was never sent, because the broker was
+    away or slow for too long; each publisher fills in its own."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -14,7 +14,7 @@ from typing import Any
 import pytest
 
 from genred.labels import Kind
-from genred.messages import EventType, Message
+from genred.messages import EventType, Message, SourceStatus
 from genred.publishers.base import FeedInfo
 from genred.publishers.discovery import component_form, describe, device_form
 from genred.publishers.topics import Topics
@@ -209,11 +209,13 @@ def test_the_entities_are_those_of_the_conventions():
     """Each thing is there, in the form agreed upon."""
     assert {key: each["platform"] for key, each in entities().items()} == {
         "provider": "sensor",
+        "lost": "sensor",
         "genre": "sensor",
         "confidence": "sensor",
         "kind": "sensor",
         "dead_air": "binary_sensor",
         "change": "event",
+        "source": "sensor",
         "level": "sensor",
         "dropped": "sensor",
         "lag": "sensor",
@@ -224,7 +226,8 @@ def test_the_entities_are_those_of_the_conventions():
     assert entities()["change"]["event_types"] == [each.value for each in EventType]
     assert entities()["dead_air"]["device_class"] == "problem"
     diagnostic = {key for key, each in entities().items() if "entity_category" in each}
-    assert diagnostic == {"provider", "level", "dropped", "lag"}
+    assert diagnostic == {"provider", "lost", "source", "level", "dropped", "lag"}
+    assert entities()["source"]["options"] == [each.value for each in SourceStatus]
     off = {key for key, each in entities().items() if not each.get("enabled_by_default", True)}
     assert off == {"level"}
 
@@ -233,7 +236,7 @@ def test_a_feed_is_there_only_if_it_and_its_node_are():
     """Availability hangs on both status topics; the node's own entities on its own alone."""
     for key, each in entities().items():
         topics = ["genred/studio/status"]
-        if key != "provider":
+        if key not in {"provider", "lost", "source"}:  # what ails it must be seen
             topics.append("genred/studio/fm/status")
         assert [one["topic"] for one in each["availability"]] == topics
         assert each["availability_mode"] == "all"
@@ -258,16 +261,18 @@ def test_unique_ids_and_entity_ids_are_unique():
             for payload in by_device.values()
             for each in payload["components"].values()
         ]
-    assert len({one for one, _ in ids}) == len({other for _, other in ids}) == len(ids) == 2 * 17
+    assert len({one for one, _ in ids}) == len({other for _, other in ids}) == len(ids) == 2 * 20
 
 
 MESSAGES: dict[str, Message] = {
-    "genred/studio/info": info(),
+    "genred/studio/info": info(lost_messages=7),
     "genred/studio/fm/state": state(title='Ça "va"?', station=None, since=1_000_000_000.0),
     "genred/studio/fm/health": health(dropped_seconds=1.25, lag_ms=12.345, level_dbfs=-33.25),
 }
 RENDERED = {
     "provider": "CPUExecutionProvider",
+    "lost": "7",
+    "source": "listening",
     "genre": "jazz",
     "confidence": "87.5",
     "kind": "music",
@@ -288,7 +293,7 @@ def test_templates_read_what_is_sent(key: str, value: str):
     assert template(entity["value_template"]).render(value_json=message) == value
     if "options" in entity:
         assert value in entity["options"]
-    if "json_attributes_template" in entity:
+    if key == "genre":
         rendered = template(entity["json_attributes_template"]).render(value_json=message)
         assert json.loads(rendered.replace("\\u0022", '\\"')) == {
             "kind": "music",

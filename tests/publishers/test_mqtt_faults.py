@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import logging
 import re
 import socket
@@ -103,9 +104,11 @@ def test_events_under_way_when_the_broker_dies_arrive(
 
 
 def test_what_does_not_fit_is_dropped_oldest_first_and_counted(
-    make_mosquitto: Callable[..., Mosquitto], publish: Callable[..., MqttPublisher]
+    make_mosquitto: Callable[..., Mosquitto],
+    publish: Callable[..., MqttPublisher],
+    caplog: pytest.LogCaptureFixture,
 ):
-    """The queue holds what is configured; the status line says how many were lost."""
+    """The queue holds what is configured; how many were lost is told on all ways."""
     broker = make_mosquitto()
     publisher = publish(broker.url, connected=False, queue=10)
     publisher.wait_first(10)
@@ -118,6 +121,23 @@ def test_what_does_not_fit_is_dropped_oldest_first_and_counted(
     listener.wait(lambda heard: len(heard) >= 10)
     assert seqs(listener) == list(range(15, 25))
     assert "15 dropped" in publisher.status()
+    assert json.loads(broker.retained(f"{ROOT}/info")[f"{ROOT}/info"])["lost_messages"] == 15
+    told = [each.getMessage() for each in caplog.records if "were lost" in each.getMessage()]
+    assert told == [
+        f"mqtt://127.0.0.1:{broker.port}: 15 messages were lost since the last connection"
+    ]
+
+    # And with the next heartbeat, where the connection stands and the broker is merely slow.
+    late = broker.listen(f"{ROOT}/info")
+    broker.freeze()
+    for number in range(25, 25 + UNACKNOWLEDGED_MAX + 30):
+        publisher.offer(event(number))
+    wait_until(lambda: publisher.dropped > 15)
+    broker.thaw()
+    publisher.offer(health(99))
+    late.wait(lambda heard: heard and heard[-1].json["lost_messages"] == publisher.dropped)
+    numbers = [each.json["seq"] for each in late.heard]
+    assert numbers == sorted(set(numbers))
 
 
 def test_a_frozen_broker_fills_no_memory(

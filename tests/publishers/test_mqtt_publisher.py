@@ -261,6 +261,7 @@ def test_other_forms_of_discovery(
     else:
         assert announced == {
             "homeassistant/sensor/genred__studio/provider/config",
+            "homeassistant/sensor/genred__studio/lost/config",
             *(
                 f"homeassistant/{platform}/genred__studio__fm/{key}/config"
                 for key, platform in {
@@ -272,6 +273,7 @@ def test_other_forms_of_discovery(
                     "level": "sensor",
                     "dropped": "sensor",
                     "lag": "sensor",
+                    "source": "sensor",
                 }.items()
             ),
         }

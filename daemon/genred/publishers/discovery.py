@@ -21,7 +21,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Final
 
 from genred.labels import SILENCE, UNKNOWN, Kind
-from genred.messages import EventType
+from genred.messages import EventType, SourceStatus
 from genred.publishers.topics import clean_id
 
 if TYPE_CHECKING:
@@ -94,7 +94,21 @@ def describe(
                         "value_template": "{{ value_json.provider }}",
                         **_available(topics.status),
                     },
-                )
+                ),
+                Entity(
+                    "lost",
+                    "sensor",
+                    {
+                        "name": "Lost messages",
+                        "icon": "mdi:email-remove-outline",
+                        "unit_of_measurement": "messages",
+                        "state_class": "total_increasing",
+                        "entity_category": "diagnostic",
+                        "state_topic": topics.info,
+                        "value_template": "{{ value_json.lost_messages }}",
+                        **_available(topics.status),
+                    },
+                ),
             ],
         ),
     )
@@ -190,6 +204,22 @@ def _of_feed(topics: Topics, feed: str, labels: Sequence[str], heartbeat_s: floa
                 "event_types": [each.value for each in EventType],
                 "state_topic": topics.of_feed(feed, "event"),
                 **there,
+            },
+        ),
+        Entity(
+            "source",
+            "sensor",
+            {
+                "name": "Source",
+                "icon": "mdi:antenna",
+                "device_class": "enum",
+                "options": [status.value for status in SourceStatus],
+                "value_template": "{{ value_json.status }}",
+                "json_attributes_topic": health,
+                "json_attributes_template": "{{ {'last_error': value_json.last_error} | tojson }}",
+                **diagnostic,
+                # Most worth a look when no audio arrives, which makes all others unavailable.
+                **_available(topics.status),
             },
         ),
         Entity(

@@ -18,6 +18,7 @@ import random
 import threading
 import time
 from collections import deque
+from dataclasses import replace
 from typing import TYPE_CHECKING, Final
 
 from paho.mqtt.enums import LogLevel, MQTTErrorCode
@@ -131,6 +132,7 @@ class MqttPublisher:
         self._other_form: tuple[str, ...] = ()
         self._online = False
         self._session = 0
+        self._told_lost = 0
         # The sender's own: what it has handed over, and the connection that was on.
         self._unacknowledged: deque[MQTTMessageInfo] = deque()
         self._seen_session = 0
@@ -237,6 +239,7 @@ class MqttPublisher:
                         status = self.topics.of_feed(message.feed, "status")
                         if self._lanes.retained(status) != arriving:
                             self._lanes.retain(status, arriving)
+                        self._count_lost()
                     self._lanes.retain(self.topics.of_feed(message.feed, message.topic), message)
             self._changed.notify_all()
 
@@ -287,8 +290,21 @@ class MqttPublisher:
             if self._lanes.retained(status) is None:
                 self._lanes.retain(status, OFFLINE)
 
+    def _count_lost(self) -> None:
+        """Say with what runs here how many messages were lost, if that is news."""
+        info = self._lanes.retained(self.topics.info)
+        if isinstance(info, NodeInfo) and info.lost_messages != self._lanes.dropped:
+            self._retain_info(info)
+
+    def _retain_info(self, info: NodeInfo) -> None:
+        former = self._lanes.retained(self.topics.info)
+        seq = former.seq + 1 if isinstance(former, NodeInfo) else info.seq
+        self._lanes.retain(
+            self.topics.info, replace(info, seq=seq, lost_messages=self._lanes.dropped)
+        )
+
     def _take_info(self, info: NodeInfo) -> None:
-        self._lanes.retain(self.topics.info, info)
+        self._retain_info(info)
         mode = self._settings.discovery
         if mode == "off":
             return
@@ -436,6 +452,8 @@ class MqttPublisher:
             self._lanes.empty(each.topic for each in left if each.retain and not each.payload)
             self._lanes.empty(self._other_form)
             self._other_form = ()
+            lost, self._told_lost = self._lanes.dropped - self._told_lost, self._lanes.dropped
+            self._count_lost()
             self._announce()
             self._online = self._connected_once = True
             self._failure = self._first_failure = None
@@ -443,6 +461,8 @@ class MqttPublisher:
             self._birth_due = None
             self._changed.notify_all()
         self._reporter.praise(f"{self._address}: connected")
+        if lost:
+            log.warning("%s: %d messages were lost since the last connection", self._address, lost)
 
     def _on_connect_fail(self, _client: Client, _data: Any) -> None:
         if self._client.failure is not None:
