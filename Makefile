@@ -18,7 +18,7 @@ DESTDIR ?=
 # Capture needs PortAudio; the tests need the real counterparts they run against.
 DEBIAN_RUN := libportaudio2
 DEBIAN_TEST := libportaudio2 mosquitto mosquitto-clients pulseaudio pulseaudio-utils \
-	libasound2-plugins icecast2 ffmpeg tmux openssl
+	libasound2-plugins icecast2 ffmpeg tmux openssl chromium prometheus
 
 .PHONY: run test check format picture readme lab constraints clean install-service install-units soak
 
@@ -112,7 +112,7 @@ $(VENV)/.runtime: pyproject.toml constraints.txt | $(VENV)/bin/python
 
 $(VENV)/.everything: pyproject.toml constraints.txt | $(VENV)/bin/python
 	@echo "setting up everything, PyTorch included, in $(VENV): some 5 GB ..."
-	@$(PIP) install -c constraints.txt -e '.[cpu,train,dev]'
+	@$(PIP) install -c constraints.txt -e '.[cpu,train,web,dev]'
 	@touch $@ $(VENV)/.runtime
 
 # Install the Debian packages that are missing where that is allowed, else say which they are.
