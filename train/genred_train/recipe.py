@@ -90,6 +90,10 @@ class Data(_Table):
     exclude: tuple[str, ...] = ()
     """Data sets (patterns) that are left out."""
 
+    unlabelled: str = ""
+    """The label of recordings without one; only a teacher tells something of them, and only in
+    training. Empty leaves them out."""
+
     same_group: tuple[tuple[str, ...], ...] = ()
     """Groups that are one group, whatever the manifest says."""
 
@@ -217,6 +221,10 @@ class Training(_Table):
     clip_gradient: float = Field(default=5.0, ge=0)
     """Gradients longer than this are shortened, against the odd batch that would undo an epoch;
     0 leaves them."""
+
+    precision: Literal["float32", "bfloat16"] = "float32"
+    """Of the products in training. ``bfloat16`` halves the time of large convolutions where the
+    processor has it; weights, loss and every judgement stay float32."""
 
     label_smoothing: float = Field(default=0.05, ge=0, lt=1)
     average: float = Field(default=0.0, ge=0, lt=1)

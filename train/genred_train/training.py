@@ -69,6 +69,10 @@ class Trainer:
         self.recipe, self.corpus, self.device = recipe, data, device
         self.team = team or Team()
         self.network = network.to(device)
+        self.halved = recipe.training.precision == "bfloat16"
+        if self.halved:
+            # The layout in which such convolutions are fastest, on CPUs and on GPUs.
+            self.network.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
         self.material: Crops | Rows = (
             Rows(recipe, data, device)
             if isinstance(data, Arrays)
@@ -126,12 +130,21 @@ class Trainer:
         """
         try:
             state = torch.load(path, map_location=self.device, weights_only=True)
-            fingerprint, recipe = state["fingerprint"], state["recipe"]
+            fingerprint = state["fingerprint"]
+            # Through the model, so that a key that is newer than the run has its default.
+            then = type(self.recipe).model_validate(state["recipe"]).model_dump(mode="json")
         except FileNotFoundError:
             raise InputError(
                 f"there is no {path} to resume from", "run without --resume to begin"
             ) from None
-        except (OSError, RuntimeError, pickle.UnpicklingError, KeyError, TypeError) as error:
+        except (
+            OSError,
+            RuntimeError,
+            pickle.UnpicklingError,
+            KeyError,
+            TypeError,
+            ValueError,
+        ) as error:
             raise InputError(
                 f"{path} is no checkpoint of a run: {str(error).splitlines()[0]}",
                 "run without --resume to begin anew",
@@ -141,7 +154,7 @@ class Trainer:
                 f"{path} was trained on other data", "resume with the same --data and recipe"
             )
         mine = self.recipe.model_dump(mode="json")
-        other = [name for name in mine if name not in _TOLD and mine[name] != recipe.get(name)]
+        other = [name for name in mine if name not in _TOLD and mine[name] != then.get(name)]
         if other:
             raise InputError(
                 f"{path} was trained with another [{other[0]}] in its recipe",
@@ -239,8 +252,10 @@ class Trainer:
 
     def _step(self, called: Callable[[Tensor], Tensor], inputs: Tensor, soft: Tensor) -> float:
         training = self.recipe.training
+        with torch.autocast(self.device.type, torch.bfloat16, enabled=self.halved):
+            logits = called(inputs)
         loss = nn.functional.cross_entropy(
-            called(inputs), soft, label_smoothing=training.label_smoothing
+            logits.float(), soft, label_smoothing=training.label_smoothing
         )
         self.optimiser.zero_grad(set_to_none=True)
         loss.backward()  # type: ignore[no-untyped-call]  # torch leaves it untyped

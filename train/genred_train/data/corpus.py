@@ -67,6 +67,8 @@ class Corpus:
     fingerprint: str
     filled: int = 0
     """Recordings shorter than so many samples are heard again from their start to fill them."""
+    unlabelled: tuple[Stored, ...] = ()
+    """Recordings that a teacher speaks of in training; none of them is an entry."""
 
     @property
     def label_names(self) -> list[str]:
@@ -128,7 +130,8 @@ def load(
     synthesised; the fingerprint is the same. Raises :class:`InputError` if the folder has no
     audio, a label has too few usable clips, or a label is missing from a split.
     """
-    clips = _chosen(catalogue.read(folder), recipe, console)
+    listed = catalogue.read(folder)
+    clips = _chosen(listed, recipe, console)
     labels = _labels(clips, recipe, all_there=training)
     names = [label.name for label in labels]
     clips = [clip for clip in clips if clip.label in names]
@@ -151,6 +154,7 @@ def load(
     ]
     left_out = {item.path for item in unusable}
     clips = [clip for clip in clips if clip.path not in left_out]
+    aside = _unlabelled(listed, clips, recipe, cache) if training else ()
     samples = cache.samples()
 
     blocks = {path: _levels(samples, found[path], settings.sample_rate) for path in found}
@@ -180,6 +184,7 @@ def load(
         unusable=tuple(unusable),
         fingerprint=fingerprint,
         filled=filled,
+        unlabelled=aside,
     )
 
 
@@ -192,11 +197,31 @@ def _chosen(clips: list[Clip], recipe: Recipe, console: Console) -> list[Clip]:
     kept = [clip for clip in clips if not matches(clip.dataset, recipe.data.exclude)]
     if recipe.data.labels:
         wanted = {label.name for label in recipe.data.labels}
+        wanted.add(recipe.data.unlabelled)
         other = Counter(clip.label for clip in kept if clip.label not in wanted)
         if other:
             listed = ", ".join(f"{label} ({count})" for label, count in sorted(other.items()))
             console.note(f"not in the recipe's labels, left out: {listed}")
     return kept
+
+
+def _unlabelled(
+    listed: Sequence[Clip], labelled: Sequence[Clip], recipe: Recipe, cache: Cache
+) -> tuple[Stored, ...]:
+    """Recordings without a label, but for those of groups that have recordings with one."""
+    if not recipe.data.unlabelled:
+        return ()
+    known = {clip.group for clip in labelled}
+    paths = [c.path for c in listed if c.label == recipe.data.unlabelled and c.group not in known]
+    found, _ = cache.fetch(paths, lambda _done, _all: None)
+    heard, _ = cache.fetch([clip.path for clip in labelled], lambda _done, _all: None)
+    twice = {stored.digest for stored in heard.values()}
+    usable = {
+        stored.digest: stored
+        for stored in found.values()
+        if stored.digest not in twice and stored.length >= recipe.audio.window
+    }
+    return tuple(usable[digest] for digest in sorted(usable))
 
 
 def _labels(clips: Sequence[Clip], recipe: Recipe, *, all_there: bool) -> tuple[LabelInfo, ...]:
