@@ -13,7 +13,7 @@ import numpy as np
 
 from genred.judgement.gate import peak_dbfs, rms_dbfs
 from genred.judgement.judge import Change, Judge
-from genred.judgement.smoother import predict, uniform, update
+from genred.judgement.smoother import Smoother
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -45,7 +45,7 @@ class Decision:
     """The network's calibrated probabilities ``[labels]``; None before a whole window of real
     audio and while the gate is closed."""
     smoothed: Floats | None
-    """The belief ``[labels]``; None before a whole window."""
+    """The calibrated belief ``[labels]``; None before a whole window."""
     changes: tuple[Change, ...]
 
 
@@ -55,6 +55,13 @@ class Analyser:
     def __init__(self, model: Model, by: Sequence[JudgementSettings]) -> None:
         self.model = model
         self.judges: list[Judge] = []
+        metadata = model.metadata
+        self._smoother = Smoother(metadata.labels)
+        advice = metadata.judging
+        self._advice = advice.settings() if advice else {}
+        self._temperatures = (
+            (advice.kind_temperature, advice.label_temperature) if advice else (1.0, 1.0)
+        )
         self._state: Floats
         self._belief: Floats
         self._heard: NDArray[np.int64]
@@ -64,11 +71,12 @@ class Analyser:
         """Have ``len(rows)`` rows from now on, each judged by one of ``by``.
 
         A number takes a row on with all that it remembers, None begins a new one; a row that is
-        not named is forgotten.
+        not named is forgotten. What a model recommends holds where ``by`` leaves it open.
         """
         metadata = self.model.metadata
+        by = [each.suited(self._advice) for each in by]
         state = self.model.new_state(len(rows))
-        belief = uniform(len(rows), len(metadata.labels))
+        belief = self._smoother.unknowing(len(rows))
         heard = np.zeros(len(rows), np.int64)
         judges = []
         for row, (former, each) in enumerate(zip(rows, by, strict=True)):
@@ -86,12 +94,15 @@ class Analyser:
             [min(hop_s / each.mean_duration_s, 0.5) for each in by], np.float32
         ).reshape(-1, 1)
         self._evidence = np.array([each.evidence for each in by], np.float32).reshape(-1, 1)
+        self._kind_evidence = np.array([each.kind_evidence for each in by], np.float32).reshape(
+            -1, 1
+        )
 
     def reset(self, row: int) -> list[Change]:
         """Begin anew on ``row``, as after a gap; tells what has ended by that."""
         self._state[row] = 0
         self._heard[row] = 0
-        self._belief[row] = 1 / self._belief.shape[1]
+        self._belief[row] = self._smoother.prior
         return self.judges[row].reset()
 
     def step(self, rows: Sequence[int], audio: Floats, ends: Sequence[float]) -> list[Decision]:
@@ -119,13 +130,17 @@ class Analyser:
         whole = self._heard[index] >= model.metadata.window
         heard = whole & np.array([gate.open for gate in gates])
         belief = self._belief[index]
-        weighed = update(belief, raw, self._change[index], self._evidence[index])
-        moved = predict(belief, self._change[index])
+        smoother, change = self._smoother, self._change[index]
+        weighed = smoother.update(
+            belief, raw, change, self._evidence[index], self._kind_evidence[index]
+        )
+        moved = smoother.predict(belief, change)
         belief = np.where(heard[:, None], weighed, np.where(whole[:, None], moved, belief))
         for position, judge in enumerate(judges):
             if judge.gate.silent(ends[position], judge.by):
-                belief[position] = 1 / belief.shape[1]
+                belief[position] = smoother.prior
         self._belief[index] = belief
+        belief = smoother.shown(belief, *self._temperatures)
         decisions = []
         for position, (row, judge) in enumerate(zip(rows, judges, strict=True)):
             probabilities = raw[position] if heard[position] else None

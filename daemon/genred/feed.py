@@ -210,6 +210,7 @@ class Feed:
         segment, info = self._judge.segment, self._info
         telling = (
             segment.label if segment is not None else None,
+            segment.kind if segment is not None else None,
             segment.start if segment is not None else None,
             self._judge.gate.dead_air,
             info.station if info is not None else None,

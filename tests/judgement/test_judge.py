@@ -8,13 +8,15 @@ import numpy as np
 import pytest
 
 from genred.judgement.judge import Judge
-from genred.judgement.smoother import uniform, update
+from genred.judgement.smoother import Smoother
 from genred.labels import SILENCE, UNKNOWN
 from genred.messages import EventType
+from genred.model.metadata import LabelInfo
 from genred.settings.judgement import JudgementSettings
 from rigs import tiny_model
 
 META = tiny_model.metadata()
+SMOOTHER = Smoother(META.labels)
 BY = JudgementSettings(
     silence_after_s=1, dead_air_after_s=4, recover_after_s=0.5, unknown_after_s=1.5
 )
@@ -28,7 +30,7 @@ class Listener:
 
     def __init__(self, by=BY):
         self.judge = Judge(META, by)
-        self.belief = uniform(1, 3)
+        self.belief = SMOOTHER.unknowing(1)
         self.end = 0.0
         self.changes = []
         self.said = []
@@ -40,9 +42,9 @@ class Listener:
             gate = self.judge.listen(level, self.end)
             if gate.open:
                 change, evidence = np.float32([[0.006]]), np.float32([[0.5]])
-                self.belief = update(self.belief, raw[None], change, evidence)
+                self.belief = SMOOTHER.update(self.belief, raw[None], change, evidence, evidence)
             if gate.silent(self.end, BY):
-                self.belief = uniform(1, 3)
+                self.belief = SMOOTHER.unknowing(1)
             changes = self.judge.decide(raw if gate.open else None, self.belief[0], dead)
             self.changes += [(change, self.end) for change in changes]
             self.said.append(self.judge.segment.label)
@@ -87,6 +89,44 @@ def test_weak_scores_become_unknown_only_after_a_while():
     doubtful = listener.judge.segment
     assert doubtful.label == UNKNOWN
     assert doubtful.start < listener.changes[1][1]
+
+
+GENRES = tuple(
+    LabelInfo(name=name, kind=kind)
+    for name, kind in (("jazz", "music"), ("rock", "music"), ("speech", "speech"))
+)
+
+
+def genres(by=BY):
+    """A judge of two genres and speech, and what it is told: belief ``[jazz, rock, speech]``."""
+    judge = Judge(tiny_model.metadata(labels=GENRES), by)
+    end = itertools.count(1)
+
+    def hear(*belief, hops=1):
+        for _ in range(hops):
+            judge.listen(LEVEL, next(end) * HOP)
+            judge.decide(np.float32(belief), np.float32(belief), was_dead_air=False)
+        return judge.segment.label, judge.segment.kind
+
+    return hear
+
+
+def test_music_is_heard_before_its_genre_is_known():
+    hear = genres()
+    assert hear(0.45, 0.45, 0.1) == (UNKNOWN, "music")
+    assert hear(0.3, 0.29, 0.41) == (UNKNOWN, "music")
+    assert hear(0.2, 0.1, 0.5) == (UNKNOWN, "unknown")
+    assert hear(0.1, 0.8, 0.1) == ("rock", "music")
+
+
+def test_what_was_said_does_not_outlast_a_change_of_kind():
+    hear = genres()
+    assert hear(0.05, 0.05, 0.9) == ("speech", "speech")
+    # Still above exit, but surely music: no waiting for the genre.
+    assert hear(0.3, 0.31, 0.39) == (UNKNOWN, "music")
+    hear = genres()
+    assert hear(0.8, 0.1, 0.1) == ("jazz", "music")
+    assert hear(0.4, 0.5, 0.1) == ("jazz", "music")
 
 
 def test_unknown_at_the_beginning_is_no_news():

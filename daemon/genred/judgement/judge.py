@@ -39,7 +39,9 @@ class Judge:
     """The judgement of one feed; all it remembers is in its attributes, `reset` forgets it.
 
     A label is said when the smoothed probability reaches ``enter`` and stays until it falls below
-    ``exit``; when none is sure enough for ``unknown_after_s``, ``unknown`` is. Where a segment
+    ``exit``; when none is sure enough for ``unknown_after_s``, ``unknown`` is, and at once where
+    the sound is surely of another kind than what was said. The kind of ``unknown`` is that of
+    which the sound surely is: music may be heard before its genre is known. Where a segment
     begins is estimated when it is announced, which is later: as the maximum-likelihood change
     point between the two labels (Page, "Continuous Inspection Schemes", Biometrika 1954).
     """
@@ -49,6 +51,9 @@ class Judge:
         self._labels = metadata.label_names
         self._kinds = {label.name: label.kind.value for label in metadata.labels}
         self._kinds |= {SILENCE: Kind.SILENCE.value, UNKNOWN: Kind.UNKNOWN.value}
+        self._members: dict[str, list[int]] = {}
+        for number, each in enumerate(metadata.labels):
+            self._members.setdefault(each.kind.value, []).append(number)
         self._window_s = metadata.window / metadata.sample_rate
         self._hop_s = metadata.hop / metadata.sample_rate
         self._history: deque[tuple[float, Floats]] = deque(maxlen=round(HISTORY_S / self._hop_s))
@@ -99,18 +104,19 @@ class Judge:
         if raw is not None:
             self._history.append((end, np.log(np.maximum(raw, 1e-6))))
         label, confidence = self._choose(belief, end)
+        kind = self._kind_of_unknown(belief) if label == UNKNOWN else self._kinds[label]
         changes = []
         if self.gate.dead_air != was_dead_air:
             event = EventType.DEAD_AIR if self.gate.dead_air else EventType.RECOVERED
             changes.append(Change(event, self._silence(end)))
         if self.segment is not None and label == self.segment.label:
-            self.segment = replace(self.segment, confidence=confidence)
+            self.segment = replace(self.segment, kind=kind, confidence=confidence)
             self._sum, self._count = self._sum + confidence, self._count + 1
             return changes
         previous = self.segment
         start = self._beginning(label, previous, end)
         over = None if previous is None else self._over(previous, start)
-        self.segment = Segment(label, self._kinds[label], start, None, confidence)
+        self.segment = Segment(label, kind, start, None, confidence)
         self._sum, self._count = confidence, 1
         if self._started:
             changes.append(Change(EventType.CHANGED, self.segment, over))
@@ -137,7 +143,8 @@ class Judge:
             self._unsure_since = None
             return self._labels[top], best
         held = float(belief[self._labels.index(current)]) if current in self._labels else 0.0
-        if held >= self.by.exit:
+        other = self._sure_kind(belief) not in {None, self._kinds[current]}
+        if held >= self.by.exit and not other:
             self._unsure_since = None
             return current, held
         if not self.gate.open:
@@ -145,9 +152,30 @@ class Judge:
             return current, stands
         if self._unsure_since is None:
             self._unsure_since = end
-        if end - self._unsure_since >= self.by.unknown_after_s or current == UNKNOWN:
+        waited = end - self._unsure_since >= self.by.unknown_after_s
+        if waited or current == UNKNOWN or other:
             return UNKNOWN, best
         return current, held if current in self._labels else stands
+
+    def _mass(self, belief: Floats, kind: str) -> float:
+        return float(belief[self._members[kind]].sum())
+
+    def _sure_kind(self, belief: Floats) -> str | None:
+        """The kind of which the sound is, as surely as a label must be to be said."""
+        for kind in self._members:
+            if self._mass(belief, kind) >= self.by.enter:
+                return kind
+        return None
+
+    def _kind_of_unknown(self, belief: Floats) -> str:
+        sure = self._sure_kind(belief)
+        if sure is not None:
+            return sure
+        segment = self.segment
+        stands = segment is not None and segment.label == UNKNOWN and segment.kind in self._members
+        if segment is not None and stands and self._mass(belief, segment.kind) >= self.by.exit:
+            return segment.kind
+        return Kind.UNKNOWN.value
 
     def _beginning(self, label: str, previous: Segment | None, end: float) -> float:
         """Where in the audio the segment that is announced at ``end`` began."""

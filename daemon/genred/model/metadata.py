@@ -71,6 +71,28 @@ class Calibration(_Part):
     temperature: float = Field(gt=0)
 
 
+class Judging(_Part):
+    """How a daemon should judge by this model, found on streams that the model had not heard.
+
+    The first six are keys of the setting ``[judgement]`` and give way to what is
+    set there; the temperatures make the smoothed belief as sure as it is right (see
+    :mod:`genred.judgement.smoother`).
+    """
+
+    mean_duration_s: float = Field(gt=0)
+    evidence: float = Field(gt=0, le=1)
+    kind_evidence: float = Field(gt=0, le=1)
+    enter: float = Field(gt=0, lt=1)
+    exit: float = Field(gt=0, lt=1)
+    unknown_after_s: float = Field(ge=0)
+    kind_temperature: float = Field(default=1.0, gt=0)
+    label_temperature: float = Field(default=1.0, gt=0)
+
+    def settings(self) -> dict[str, float]:
+        """The keys of ``[judgement]`` among them."""
+        return self.model_dump(exclude={"kind_temperature", "label_temperature"})
+
+
 class Network(_Part):
     """What the network is and what one step costs, the front end counted apart."""
 
@@ -109,6 +131,8 @@ class ModelMetadata(_Part):
     front_end: FrontEnd
     labels: tuple[LabelInfo, ...] = Field(min_length=2)
     calibration: Calibration
+    judging: Judging | None = None
+    """None: judged as the settings say, the smoothed belief shown as it is."""
     network: Network
     training: Training
     license: str = Field(min_length=1)

@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
-from typing import Any, Self
+from typing import TYPE_CHECKING, Any, Self
 
 from pydantic import ConfigDict, Field, model_validator
 
 from genred.settings.section import Section
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
 
 
 class _Keys(Section):
@@ -29,8 +32,11 @@ class _Keys(Section):
     """How long one label lasts on average: how sticky the smoother is."""
 
     evidence: float = Field(default=0.25, gt=0, le=1)
-    """Weight of one decision. Windows overlap, so that decisions repeat each other: about hop
-    divided by window counts each second of audio once."""
+    """Weight of one decision between labels of a kind, as genres of music. Windows overlap, so
+    that decisions repeat each other: about hop divided by window counts each second once."""
+
+    kind_evidence: float = Field(default=0.25, gt=0, le=1)
+    """Weight of one decision between kinds: music, speech and noise."""
 
     enter: float = Field(default=0.6, gt=0, lt=1)
     """A label is said when its smoothed probability reaches this."""
@@ -43,13 +49,29 @@ class _Keys(Section):
 
 
 class JudgementSettings(_Keys):
-    """From scores to what is said. A feed may set its own under ``[feeds.judgement]``."""
+    """From scores to what is said. A feed may set its own under ``[feeds.judgement]``.
+
+    A model may recommend its own values in place of these defaults (see ``genred model``); what
+    is set here holds for any model.
+    """
 
     @model_validator(mode="after")
     def _ordered(self) -> Self:
         if self.exit > self.enter:
             raise ValueError("exit must not be above enter")
         return self
+
+    def suited(self, recommended: Mapping[str, float]) -> JudgementSettings:
+        """These settings with what a model recommends in place of the keys that were not set."""
+        if not recommended:
+            return self
+        given = self.model_fields_set
+        values = {**self.model_dump(), **{k: v for k, v in recommended.items() if k not in given}}
+        # What was set holds, and what is recommended gives way, if the two cross.
+        if values["exit"] > values["enter"]:
+            kept = "exit" if "exit" in given else "enter"
+            values["enter"] = values["exit"] = values[kept]
+        return JudgementSettings.model_validate(values)
 
 
 def _without_defaults(schema: dict[str, Any]) -> None:
@@ -68,4 +90,7 @@ class JudgementOverrides(_Keys):
         Raises ``pydantic.ValidationError`` where the two do not go together.
         """
         given = self.model_dump(exclude_unset=True)
-        return JudgementSettings.model_validate({**base.model_dump(), **given}) if given else base
+        if not given:
+            return base
+        # What neither has set must stay unset: a model may recommend it.
+        return JudgementSettings.model_validate({**base.model_dump(exclude_unset=True), **given})
