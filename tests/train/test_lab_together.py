@@ -140,6 +140,15 @@ def test_all_recipes_by_one_command(tmp_path, capsys, monkeypatch):
     assert train("mfcc-mlp-arrays,together") == 0
     assert whole == {path: path.stat().st_mtime_ns for path in whole}
 
+    # Stopped because its time was up: whole for as little time again, not for more.
+    of_run = tmp_path / "runs" / "together"
+    metrics = json.loads((of_run / "metrics.json").read_text())
+    metrics["training"] |= {"stopped": "its time was up", "seconds": 90.0}
+    (of_run / "metrics.json").write_text(json.dumps(metrics))
+    assert lab.finished(of_run, recipe, minutes=1)
+    assert not lab.finished(of_run, recipe, minutes=2)
+    assert not lab.finished(of_run, recipe)
+
     # Broken off after its last epoch, before it was exported.
     (tmp_path / "runs" / "together" / "metrics.json").unlink()
     capsys.readouterr()

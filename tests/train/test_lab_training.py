@@ -203,6 +203,19 @@ def test_a_resumed_run_ends_as_an_unbroken_one(folder, tmp_path):
         assert value.equal(resumed.best[name]), name
 
 
+def test_half_the_precision_learns_as_well(folder, tmp_path):
+    """With bfloat16 products the loss falls as with float32, and weights stay float32."""
+    whole, half = (
+        fitted(folder, tmp_path / name, epochs=3, precision=name)
+        for name in ("float32", "bfloat16")
+    )
+    assert {p.dtype for p in half.network.parameters()} == {torch.float32}
+    first, last = half.history[0].train_loss, half.history[-1].train_loss
+    assert last < first
+    assert last != whole.history[-1].train_loss
+    assert last == pytest.approx(whole.history[-1].train_loss, abs=0.1)
+
+
 def test_what_cannot_be_resumed_is_refused(folder, tmp_path):
     """No checkpoint, a file that is none, other data and another recipe are told apart."""
     trainer = fitted(folder, tmp_path / "a", epochs=1)
@@ -215,6 +228,11 @@ def test_what_cannot_be_resumed_is_refused(folder, tmp_path):
     trainer.recipe = trainer.recipe.override(epochs=5)
     with pytest.raises(InputError, match=r"another \[training\]"):
         trainer.resume(last)
+    trainer.recipe = trainer.recipe.override(epochs=1)
+    older = torch.load(last, weights_only=True)
+    del older["recipe"]["training"]["precision"]
+    torch.save(older, last)
+    trainer.resume(last)  # a key that came later had its default then
     trainer.corpus = dataclasses.replace(trainer.corpus, fingerprint="other")
     with pytest.raises(InputError, match="other data"):
         trainer.resume(last)

@@ -120,7 +120,7 @@ def _one(recipe: Recipe, chosen: argparse.Namespace, console: Console) -> Path:
     rows = recipe.data.source == "arrays"
     folder: Path = chosen.out / recipe.name
     for there in (chosen.shipped / recipe.name, folder):
-        if finished(there, recipe):
+        if finished(there, recipe, chosen.minutes):
             console.note(f"{recipe.name}: done, in {there}")
             folder = there
             break
@@ -144,9 +144,19 @@ def _one(recipe: Recipe, chosen: argparse.Namespace, console: Console) -> Path:
     return folder
 
 
-def finished(folder: Path, recipe: Recipe) -> bool:
-    """Whether ``folder`` holds a whole run of ``recipe``, as far as the run depends on it."""
-    if not (folder / "metrics.json").exists():
+def finished(folder: Path, recipe: Recipe, minutes: float | None = None) -> bool:
+    """Whether ``folder`` holds a whole run of ``recipe``, as far as the run depends on it.
+
+    One that was stopped because its time was up is whole for whoever gives it no more time than
+    it had: ``minutes``, None for as long as it takes.
+    """
+    try:
+        training = json.loads((folder / "metrics.json").read_bytes())["training"]
+    except (OSError, ValueError, KeyError):
+        return False
+    if "time" in training.get("stopped", "") and (
+        minutes is None or training["seconds"] < minutes * 60
+    ):
         return False
     if recipe.data.source == "arrays":
         return _begun(folder, recipe)
