@@ -126,6 +126,22 @@ def tag_file(
 
     Raises :class:`genred.errors.InputError` where it cannot be read or holds no audio.
     """
+    blocks = decode(path, model.metadata.sample_rate)
+    return tag_blocks(model, str(path), blocks, by, decisions=decisions)
+
+
+def tag_blocks(
+    model: Model,
+    name: str,
+    sound: Iterable[Floats],
+    by: JudgementSettings,
+    *,
+    decisions: bool = False,
+) -> FileResult:
+    """Judge mono blocks ``[n]`` at the model's rate as one file called ``name``.
+
+    Raises what reading ``sound`` raises, and :class:`genred.errors.InputError` where there is none.
+    """
     metadata = model.metadata
     labels = metadata.label_names
     rate = metadata.sample_rate
@@ -136,7 +152,7 @@ def tag_file(
     segments: list[Segment] = []
     listed: list[FileDecision] = []
     wanted = -(-metadata.window // metadata.hop) * metadata.hop
-    blocks = Repeated(decode(path, rate), wanted if metadata.short == "repeat" else 0)
+    blocks = Repeated(sound, wanted if metadata.short == "repeat" else 0)
     for audio, real in hops(blocks, metadata.hop):
         heard += real
         (decision,) = analyser.step([0], audio[None], [heard / rate])
@@ -147,9 +163,9 @@ def tag_file(
             counted += 1
         if decisions and decision.smoothed is not None:
             said = judge.segment.label if judge.segment is not None else UNKNOWN
-            listed.append(_listed(str(path), decision, labels, said))
+            listed.append(_listed(name, decision, labels, said))
     if not heard:
-        raise InputError(f"{path} holds no audio")
+        raise InputError(f"{name} holds no audio")
     _collect(segments, analyser.reset(0))
     # What was heard again lies beyond the end of the file.
     duration = blocks.real / rate
@@ -163,9 +179,7 @@ def tag_file(
         scores, label, confidence = {}, SILENCE, 1.0
     else:
         scores, label, confidence = {}, UNKNOWN, 0.0
-    return FileResult(
-        str(path), duration, label, confidence, scores, tuple(segments), tuple(listed)
-    )
+    return FileResult(name, duration, label, confidence, scores, tuple(segments), tuple(listed))
 
 
 def _within(segment: Segment, end: float) -> Segment:

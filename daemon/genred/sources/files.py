@@ -6,7 +6,7 @@ import logging
 import os
 import stat
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, BinaryIO
 
 import av
 from av.error import ExitError, FFmpegError
@@ -123,6 +123,24 @@ def _refuse_zeros(path: Path) -> None:
         raise InputError(
             f"{path}: this is not audio, it begins with {len(start)} zeros", "copy the file anew"
         )
+
+
+def decode_upload(file: BinaryIO, name: str, rate: int) -> Iterator[NDArray[np.float32]]:
+    """The whole of an open file of a stranger's as mono float32 blocks ``[n]`` at ``rate`` Hz.
+
+    Nothing else is opened: a playlist that poses as audio reaches neither files nor the network.
+    ``name`` is what error messages call it. Raises :class:`InputError` like :func:`decode`.
+    """
+    try:
+        container = av.open(
+            file,
+            container_options={"protocol_whitelist": "none", "probesize": str(PROBE_BYTES)},
+            metadata_errors="replace",
+        )
+    except FFmpegError as error:
+        refuse(name, error, remote=False)
+    with container:
+        yield from _mono(Decoder(container, name), Resampler(rate, "mix"))
 
 
 def decode(path: Path | str, rate: int, channel: Channel = "mix") -> Iterator[NDArray[np.float32]]:
