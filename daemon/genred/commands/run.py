@@ -16,6 +16,7 @@ from typing import TYPE_CHECKING, Final
 
 from genred.commands.common import add_config_options, load
 from genred.errors import ConfigError, GenredError, InternalError, UsageError
+from genred.history.place import written_to
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Sequence
@@ -271,6 +272,11 @@ def _publishers(
 
         mqtt = MqttPublisher(mqtt_settings, settings.node.name)
         publishers.append(mqtt)
+    kept = written_to(settings.history, os.environ)
+    if kept is not None:
+        from genred.publishers.history import HistoryPublisher
+
+        publishers.append(HistoryPublisher(settings.history, kept, settings.node.name))
     if not dashboard:
         from genred.publishers.plain import PlainPublisher
 

@@ -10,6 +10,7 @@ from pydantic_core import InitErrorDetails, PydanticCustomError
 from genred.settings.broker import BrokerSettings
 from genred.settings.dashboard import DashboardSettings
 from genred.settings.feeds import FeedSettings
+from genred.settings.history import HistorySettings
 from genred.settings.judgement import JudgementSettings
 from genred.settings.logging import LoggingSettings
 from genred.settings.model import ModelSettings
@@ -41,6 +42,9 @@ class Settings(Section):
 
     dashboard: DashboardSettings = Field(default_factory=DashboardSettings)
     """The display in the terminal."""
+
+    history: HistorySettings = Field(default_factory=HistorySettings)
+    """What is kept on disk of what was heard: segments, dead air and events, never sound."""
 
     logging: LoggingSettings = Field(default_factory=LoggingSettings)
     """What goes to standard error."""
