@@ -32,7 +32,7 @@ def node(number):
 
 
 def write_for_ever(path, number, pipe, migrations):
-    recorder = Recorder(Store(path, 1e9, 2_000_000, migrations), "kill")
+    recorder = Recorder(Store(path, 1e10, 2_000_000, migrations), "kill")
     recorder.start(node(number))
     for seq in range(1, 1_000_000):
         at = number * 1000.0 + seq / 10
@@ -91,7 +91,7 @@ def main():
     path = Path(sys.argv[1])
     dice = random.Random(int(sys.argv[2]))
     results = [kill_one(path, number, dice) for number in range(1, TIMES + 1)]
-    last = Recorder(Store(path, 1e9, 2_000_000, (*MIGRATIONS, EXTRA)), "kill")
+    last = Recorder(Store(path, 1e10, 2_000_000, (*MIGRATIONS, EXTRA)), "kill")
     last.start(node(TIMES + 1))
     assert last.flush(10)
     last.stop()

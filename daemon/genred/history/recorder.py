@@ -82,6 +82,7 @@ class Recorder:
         if isinstance(message, FeedEvent):
             with self._news:
                 self._events.append(message)
+                self._states.pop(message.feed, None)  # states that wait are newer than events
                 self._offered += 1
                 if len(self._events) > QUEUE:
                     self._events.popleft()
@@ -146,7 +147,7 @@ class Recorder:
             self._give_up(error)
             return False
         except (sqlite3.Error, OSError, GenredError) as error:
-            self._fail(error, states)
+            self._fail(error)
             return self._wait_before_retry()
         with self._news:
             for event in events:
@@ -182,13 +183,11 @@ class Recorder:
             log.info("history: written again, %d events lost", self.lost)
             self._fault, self._pause = "", RETRY_MIN_S
 
-    def _fail(self, error: Exception, states: list[FeedState]) -> None:
+    def _fail(self, error: Exception) -> None:
         try:
             self._store.close()
         except sqlite3.Error:
             log.debug("closing the history", exc_info=True)
-        with self._news:
-            self._states = {state.feed: state for state in states} | self._states
         if _damaged(error) and self._put_aside(error):
             pass
         elif not self._fault:
