@@ -1,0 +1,161 @@
+"""What is to be heard of a collection, and how one file of it is."""
+
+from __future__ import annotations
+
+import hashlib
+import logging
+import os
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Literal
+
+from genred import __version__
+from genred.errors import GenredError, InputError, InternalError
+from genred.model.session import FILE_NAME, load_model, shipped_model
+from genred.settings.judgement import JudgementSettings
+from genred.sources.files import audio_files
+from genred.tagging import tag_file
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable
+
+
+@dataclass(frozen=True, slots=True)
+class Job:
+    """One file, as it was when the collection was listed."""
+
+    path: str
+    """Absolute, so that a worker finds it whatever its folder."""
+    shown: str
+    """As it was named on the command line; what results call it."""
+    size: int
+    mtime_ns: int
+
+
+@dataclass(frozen=True, slots=True)
+class Fault:
+    """Why a file has no result: one line, and the exit code that goes with it."""
+
+    shown: str
+    message: str
+    exit_code: int
+
+
+@dataclass(frozen=True, slots=True)
+class Outcome:
+    """What came of one file: ``result`` without its path, or a fault."""
+
+    job: Job
+    result: dict[str, Any] | None
+    fault: Fault | None = None
+    warnings: tuple[str, ...] = ()
+
+
+def failed(job: Job, error: GenredError) -> Outcome:
+    """The outcome of a file that could not be heard."""
+    message = str(error).replace(job.path, job.shown)
+    return Outcome(job, None, Fault(job.shown, message, error.exit_code))
+
+
+def listing(paths: Iterable[Path]) -> tuple[list[Job], list[Fault]]:
+    """Every file of ``paths`` once, folders searched for audio files; and what is not there."""
+    jobs: dict[str, Job] = {}
+    faults: list[Fault] = []
+    for path in paths:
+        try:
+            found = audio_files(path) if path.is_dir() else [path]
+        except GenredError as error:
+            faults.append(Fault(str(path), str(error), error.exit_code))
+            continue
+        for each in found:
+            absolute = os.path.abspath(each)  # noqa: PTH100 - Path.resolve would follow links
+            if absolute in jobs:
+                continue
+            try:
+                status = each.stat()
+            except OSError as error:
+                text = f"{each}: {error.strerror}"
+                faults.append(Fault(str(each), text, InputError.exit_code))
+                continue
+            jobs[absolute] = Job(absolute, str(each), status.st_size, status.st_mtime_ns)
+    return list(jobs.values()), faults
+
+
+@dataclass(frozen=True, slots=True)
+class Recipe:
+    """What a worker needs to hear files as every other one does."""
+
+    model: str
+    provider: Literal["auto", "cpu", "cuda"]
+    threads: int
+    judgement: str
+    """:class:`JudgementSettings` as JSON."""
+
+    @classmethod
+    def of(
+        cls,
+        model: Path | None,
+        provider: Literal["auto", "cpu", "cuda"],
+        threads: int,
+        by: JudgementSettings,
+    ) -> Recipe:
+        """With the model's path made absolute; the shipped model if none is named."""
+        path = (model or shipped_model()).absolute()
+        return cls(str(path), provider, threads, by.model_dump_json())
+
+    def fingerprint(self) -> str:
+        """Sixteen hex digits that differ where results may: model, judgement, version.
+
+        Raises :class:`InputError` where the model cannot be read.
+        """
+        path = Path(self.model)
+        file = path / FILE_NAME if path.is_dir() else path
+        digest = hashlib.sha256(f"{__version__}\n{self.judgement}\n".encode())
+        try:
+            digest.update(file.read_bytes())
+        except OSError as error:
+            raise InputError(f"cannot read {file}: {error.strerror}") from None
+        return digest.hexdigest()[:16]
+
+
+class Hearer:
+    """Loads the model once, then hears one file after the other.
+
+    Raises what :func:`genred.model.session.load_model` does.
+    """
+
+    def __init__(self, recipe: Recipe) -> None:
+        self._model = load_model(
+            Path(recipe.model), provider=recipe.provider, threads=recipe.threads
+        )
+        self._by = JudgementSettings.model_validate_json(recipe.judgement)
+        self._heard = _Kept()
+        logger = logging.getLogger("genred")
+        # What is said of a file goes where its result goes; nobody reads a worker's stderr.
+        logger.handlers[:] = [self._heard]
+        logger.propagate = False
+
+    def hear(self, job: Job) -> Outcome:
+        """Hear one file; whatever is wrong with it is an outcome too."""
+        self._heard.lines.clear()
+        try:
+            row = tag_file(self._model, Path(job.path), self._by).to_dict()
+        except GenredError as error:
+            return failed(job, error)
+        except Exception as error:  # noqa: BLE001 - one file must never end the others
+            kind = type(error).__name__
+            return failed(job, InternalError(f"{job.path}: a fault of genred's: {kind}: {error}"))
+        del row["path"]
+        said = tuple(line.replace(job.path, job.shown) for line in self._heard.lines)
+        return Outcome(job, row, warnings=said)
+
+
+class _Kept(logging.Handler):
+    """Keeps warnings until they are asked for."""
+
+    def __init__(self) -> None:
+        super().__init__(logging.WARNING)
+        self.lines: list[str] = []
+
+    def emit(self, record: logging.LogRecord) -> None:
+        self.lines.append(record.getMessage())
