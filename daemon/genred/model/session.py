@@ -5,6 +5,7 @@ from __future__ import annotations
 import logging
 import re
 import sys
+import threading
 import time
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final, Literal
@@ -14,7 +15,9 @@ import onnxruntime
 from pydantic import ValidationError
 
 from genred.errors import InputError, ModelError, UnavailableError
+from genred.model import shortcut
 from genred.model.metadata import FORMAT_VERSION, METADATA_KEY, ModelMetadata
+from genred.model.stream import BATCH, Entry, HostStream, Stream
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
@@ -43,6 +46,11 @@ WARM_UP_STEPS: Final = 3
 MEASURED_STEPS: Final = 10
 """Steps timed on each provider when ``auto`` has a choice."""
 
+TRIED: Final = 2
+"""Feeds of the steps that try a file out: with one, a batch would prove nothing."""
+
+OUTPUTS: Final = ("logits", "logmel", "next_state")
+
 PROVIDERS: Final = {"cpu": "CPUExecutionProvider", "cuda": "CUDAExecutionProvider"}
 
 Provider = Literal["cpu", "cuda"]
@@ -52,26 +60,33 @@ class Model:
     """A loaded model file.
 
     One step takes the new samples of some feeds and their states and returns logits, the new
-    log-mel frames and the next states; the states belong to the caller (see
-    :mod:`genred.model.metadata` for the shapes). Not thread-safe beyond what onnxruntime is.
+    log-mel frames and the next states (see :mod:`genred.model.metadata` for the shapes). Who steps
+    the same feeds again and again keeps their states in a :meth:`stream`.
     """
 
     def __init__(
-        self,
-        path: Path,
-        metadata: ModelMetadata,
-        session: onnxruntime.InferenceSession,
-        provider: Provider,
+        self, path: Path, metadata: ModelMetadata, entry: Entry, provider: Provider
     ) -> None:
         self.path = path
         self.metadata = metadata
         self.provider = provider
-        self._session = session
+        self._entry = entry
+        self._once: HostStream | None = None
+        self._lock = threading.Lock()
+
+    @property
+    def shortened(self) -> bool:
+        """Is the log-mel computed by FFT outside of the graph."""
+        return self._entry.samples is not None
 
     @property
     def frames_per_step(self) -> int:
         """Log-mel frames that one step adds."""
         return self.metadata.hop // self.metadata.front_end.hop_length
+
+    def stream(self, feeds: int) -> Stream:
+        """``feeds`` rows that have heard nothing, with their states."""
+        return HostStream(self._entry, self.metadata, feeds)
 
     def new_state(self, feeds: int) -> Floats:
         """States for ``feeds`` that have heard nothing: ``[feeds, state_size]``."""
@@ -82,10 +97,16 @@ class Model:
 
         Returns logits ``[feeds, labels]``, log-mel ``[feeds, n_mels, frames]`` and next state.
         """
-        logits, logmel, next_state = self._session.run(
-            ("logits", "logmel", "next_state"), {"audio": audio, "state": state}
-        )
-        return logits, logmel, next_state
+        with self._lock:
+            if self._once is None:
+                self._once = HostStream(self._entry, self.metadata, BATCH)
+            once = self._once
+            parts = [
+                once.through(audio[start : start + BATCH], state[start : start + BATCH])
+                for start in range(0, len(audio), BATCH)
+            ]
+        logits, logmel, next_state = zip(*parts, strict=True)
+        return np.concatenate(logits), np.concatenate(logmel), np.concatenate(next_state)
 
     def probabilities(self, logits: Floats) -> Floats:
         """Calibrated probabilities, each row sums to 1: softmax of logits over temperature."""
@@ -170,6 +191,24 @@ def _read(path: Path) -> bytes:
 
 
 def _open(path: Path, data: bytes, provider: Provider, threads: int, feeds: int) -> Model:
+    # First as it stands, unoptimised: that takes milliseconds and shows what it is.
+    if provider == "cpu":
+        plain = _session(path, data, provider, threads, optimised=False)
+        metadata = _checked(path, plain)
+        entry = _short(path, data, metadata, plain, threads)
+        model = Model(
+            path, metadata, entry or Entry(_session(path, data, provider, threads)), provider
+        )
+    else:
+        session = _session(path, data, provider, threads)
+        model = Model(path, _checked(path, session), Entry(session), provider)
+    _warm_up(path, model, feeds)
+    return model
+
+
+def _session(
+    path: Path, data: bytes, provider: Provider, threads: int, *, optimised: bool = True
+) -> onnxruntime.InferenceSession:
     options = onnxruntime.SessionOptions()
     options.intra_op_num_threads = threads
     options.inter_op_num_threads = 1
@@ -177,6 +216,8 @@ def _open(path: Path, data: bytes, provider: Provider, threads: int, feeds: int)
     options.log_severity_level = 3 if provider == "cuda" else 4
     # Threads that spin between two decisions would burn a core for nothing.
     options.add_session_config_entry("session.intra_op.allow_spinning", "0")
+    if not optimised:
+        options.graph_optimization_level = onnxruntime.GraphOptimizationLevel.ORT_DISABLE_ALL
     chosen: list[Any] = [PROVIDERS[provider]]
     if provider == "cuda":
         chosen = [(PROVIDERS["cuda"], {"cudnn_conv_algo_search": "HEURISTIC"}), PROVIDERS["cpu"]]
@@ -193,10 +234,42 @@ def _open(path: Path, data: bytes, provider: Provider, threads: int, feeds: int)
             f"{session.get_providers()[0]}",
             "see that driver and CUDA libraries fit, or set provider = 'cpu'",
         )
-    model = Model(path, _metadata(path, session), session, provider)
-    _check_signature(path, model.metadata, session)
-    _warm_up(path, model, feeds)
-    return model
+    return session
+
+
+def _checked(path: Path, session: onnxruntime.InferenceSession) -> ModelMetadata:
+    """What the file says of itself, once its graph was seen to keep to that."""
+    metadata = _metadata(path, session)
+    _check_signature(path, metadata, session)
+    _try_out(path, metadata, session)
+    return metadata
+
+
+def _short(
+    path: Path,
+    data: bytes,
+    metadata: ModelMetadata,
+    plain: onnxruntime.InferenceSession,
+    threads: int,
+) -> Entry | None:
+    """The graph entered behind its front end, if that gives what the whole graph gives."""
+    found = shortcut.cut(data, metadata)
+    if found is None:
+        return None
+    try:
+        entry = Entry(_session(path, found.model, "cpu", threads), found.samples)
+        short = HostStream(entry, metadata, TRIED)
+        audio, state = _noise(metadata), np.zeros((TRIED, metadata.state_size), np.float32)
+        for _ in range(WARM_UP_STEPS):
+            expected = plain.run(OUTPUTS, {"audio": audio, "state": state})
+            if not shortcut.agrees(short.through(audio, state), expected):
+                log.info("%s runs as a whole: its log-mel is not what its metadata says", path)
+                return None
+            state = expected[2]
+    except Exception as error:  # noqa: BLE001 - onnxruntime raises classes of no common base
+        log.info("%s runs as a whole: %s", path, _first_line(error))
+        return None
+    return entry
 
 
 def _first_line(error: Exception) -> str:
@@ -269,33 +342,50 @@ def _compare(
             )
 
 
-def _warm_up(path: Path, model: Model, feeds: int) -> None:
-    """Run a few real steps: memory is allocated, shapes and values are what they should be."""
-    metadata = model.metadata
+def _noise(metadata: ModelMetadata) -> Floats:
+    """Something to hear, ``[TRIED, hop]``: noise, and noise beside a loud tone."""
     generator = np.random.default_rng(0)
-    audio = (0.1 * generator.standard_normal((feeds, metadata.hop))).astype(np.float32)
-    state = model.new_state(feeds)
+    audio = (0.1 * generator.standard_normal((TRIED, metadata.hop))).astype(np.float32)
+    audio[-1] += 0.5 * np.sin(np.arange(metadata.hop, dtype=np.float32) * 0.3)
+    return audio
+
+
+def _try_out(path: Path, metadata: ModelMetadata, session: onnxruntime.InferenceSession) -> None:
+    """Run a few real steps: shapes and values are what they should be."""
+    audio, state = _noise(metadata), np.zeros((TRIED, metadata.state_size), np.float32)
+    expected = (
+        (TRIED, len(metadata.labels)),
+        (TRIED, metadata.front_end.n_mels, metadata.hop // metadata.front_end.hop_length),
+        (TRIED, metadata.state_size),
+    )
     for _ in range(WARM_UP_STEPS):
         try:
-            logits, logmel, state = model.step(audio, state)
+            logits, logmel, state = session.run(OUTPUTS, {"audio": audio, "state": state})
         except Exception as error:  # noqa: BLE001 - onnxruntime raises classes of no common base
             raise ModelError(f"{path} fails on its first step", _first_line(error)) from None
         shapes = (logits.shape, logmel.shape, state.shape)
-        expected = (
-            (feeds, len(metadata.labels)),
-            (feeds, metadata.front_end.n_mels, model.frames_per_step),
-            (feeds, metadata.state_size),
-        )
         if shapes != expected:
             raise ModelError(f"{path} returns shapes {shapes}; by its metadata {expected}")
         if not (np.isfinite(logits).all() and np.isfinite(state).all()):
             raise ModelError(f"{path} returns values that are not finite numbers")
 
 
+def _warm_up(path: Path, model: Model, feeds: int) -> None:
+    """Run a few steps of as many feeds as there will be: the first ones of a session allocate."""
+    stream = model.stream(feeds)
+    rows = range(min(feeds, stream.batch))
+    try:
+        for _ in range(WARM_UP_STEPS):
+            stream.step(rows)
+    except Exception as error:  # noqa: BLE001 - onnxruntime raises classes of no common base
+        raise ModelError(f"{path} fails on its first step", _first_line(error)) from None
+
+
 def _seconds_a_step(model: Model, feeds: int) -> float:
-    audio = np.zeros((feeds, model.metadata.hop), np.float32)
-    state = model.new_state(feeds)
+    stream = model.stream(feeds)
+    rows = range(feeds)
     start = time.perf_counter()
     for _ in range(MEASURED_STEPS):
-        _, _, state = model.step(audio, state)
+        for first in range(0, feeds, stream.batch):
+            stream.step(rows[first : first + stream.batch])
     return (time.perf_counter() - start) / MEASURED_STEPS

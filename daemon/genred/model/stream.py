@@ -1,0 +1,145 @@
+"""The states of some feeds, and one step of them: what runs every hop.
+
+A :class:`Stream` keeps a state for each of its rows and takes the new samples of any of them one
+step on. On the CPU many rows go in batches that fit the caches (:class:`HostStream`). On a device
+the states never leave it, and all rows go in one batch of a fixed shape (:class:`DeviceStream`).
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any, Final, Protocol
+
+import numpy as np
+import onnxruntime
+
+from genred.model.front_end import LogMel
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from numpy.typing import NDArray
+
+    from genred.model.metadata import ModelMetadata
+
+    Floats = NDArray[np.float32]
+
+BATCH: Final = 32
+"""Rows of one batch on the CPU. From 16 on a step of one feed gets no cheaper; from 128 on the
+activations of a batch no longer stay in a core's own cache, and it gets dearer."""
+
+
+@dataclass(frozen=True, slots=True)
+class Entry:
+    """A session and where its graph is entered."""
+
+    session: onnxruntime.InferenceSession
+    samples: str | None = None
+    """The input of joined samples, where the graph is entered behind its front end."""
+
+
+class Stream(Protocol):
+    """States of feeds, a row each, and their steps; for one thread at a time."""
+
+    batch: int
+    """Rows that one step takes at most."""
+    inbox: Floats
+    """``[batch, hop]``: where the new samples of the next step go."""
+
+    def step(self, rows: Sequence[int]) -> tuple[Floats, Floats]:
+        """Take ``rows`` one step on with the first ``len(rows)`` of :attr:`inbox`.
+
+        A row may stand there once. Returns logits ``[rows, labels]`` and log-mel frames
+        ``[rows, n_mels, frames]``; both are overwritten by the next step.
+        """
+        ...
+
+    def reset(self, row: int) -> None:
+        """Let ``row`` have heard nothing."""
+        ...
+
+    def arrange(self, rows: Sequence[int | None]) -> None:
+        """Have ``len(rows)`` rows; a number takes one on as it is, None begins a new one."""
+        ...
+
+
+class HostStream:
+    """Feeds on the CPU: rows that are ready are gathered, stepped and put back."""
+
+    def __init__(self, entry: Entry, metadata: ModelMetadata, feeds: int) -> None:
+        self._session, self._joined = entry.session, entry.samples
+        self._metadata = metadata
+        self._front_end = LogMel(metadata.front_end, metadata.sample_rate, metadata.hop)
+        self._tail = self._front_end.tail if self._joined else 0
+        self._state = np.zeros((feeds, metadata.state_size), np.float32)
+        self._allocate(max(1, min(feeds, BATCH)))
+
+    def _allocate(self, batch: int) -> None:
+        metadata = self._metadata
+        self.batch = batch
+        self._samples = np.zeros((batch, self._tail + metadata.hop), np.float32)
+        self.inbox = self._samples[:, self._tail :]
+        frames = (metadata.front_end.n_mels, metadata.hop // metadata.front_end.hop_length)
+        self._logmel = np.zeros((batch, *frames), np.float32)
+        self._logits = np.zeros((batch, len(metadata.labels)), np.float32)
+        self._before = np.zeros((batch, metadata.state_size), np.float32)
+        self._after = np.zeros((batch, metadata.state_size), np.float32)
+        self._bound: dict[int, Any] = {}
+
+    def step(self, rows: Sequence[int]) -> tuple[Floats, Floats]:
+        """See :class:`Stream`."""
+        count = len(rows)
+        # "clip" lets numpy write straight into the buffer; the rows are the caller's own.
+        np.take(self._state, rows, axis=0, out=self._before[:count], mode="clip")
+        logits, logmel = self._run(count)
+        self._state[rows] = self._after[:count]
+        return logits, logmel
+
+    def through(self, audio: Floats, state: Floats) -> tuple[Floats, Floats, Floats]:
+        """One step of a batch whose states are the caller's; see :meth:`Model.step`."""
+        count = len(audio)
+        self.inbox[:count], self._before[:count] = audio, state
+        logits, logmel = self._run(count)
+        return logits.copy(), logmel.copy(), self._after[:count].copy()
+
+    def _run(self, count: int) -> tuple[Floats, Floats]:
+        logmel = self._logmel[:count]
+        if self._joined:
+            samples = self._samples[:count]
+            samples[:, : self._tail] = self._before[:count, : self._tail]
+            self._front_end(samples, logmel)
+        binding = self._bound.get(count) or self._bind(count)
+        self._session.run_with_iobinding(binding)
+        return self._logits[:count], logmel
+
+    def _bind(self, count: int) -> Any:
+        """Inputs and outputs of batches of ``count``: always the same memory, nothing is copied."""
+        binding = self._session.io_binding()
+        inputs: dict[str, Floats] = {self._joined or "audio": self._samples, "state": self._before}
+        outputs: dict[str, Floats] = {"logits": self._logits, "next_state": self._after}
+        (inputs if self._joined else outputs)["logmel"] = self._logmel
+        for name, array in inputs.items():
+            binding.bind_ortvalue_input(name, _value(array[:count]))
+        for name, array in outputs.items():
+            binding.bind_ortvalue_output(name, _value(array[:count]))
+        self._bound[count] = binding
+        return binding
+
+    def reset(self, row: int) -> None:
+        """See :class:`Stream`."""
+        self._state[row] = 0
+
+    def arrange(self, rows: Sequence[int | None]) -> None:
+        """See :class:`Stream`."""
+        state = np.zeros((len(rows), self._metadata.state_size), np.float32)
+        for row, former in enumerate(rows):
+            if former is not None:
+                state[row] = self._state[former]
+        batch = max(1, min(len(rows), BATCH))
+        if batch != self.batch:
+            self._allocate(batch)
+        self._state = state
+
+
+def _value(array: Floats) -> Any:
+    return onnxruntime.OrtValue.ortvalue_from_numpy(array)
