@@ -70,6 +70,8 @@ class Model:
         self.path = path
         self.metadata = metadata
         self.provider = provider
+        self.fell_back = False
+        """Did ``auto`` find a GPU that cannot be used."""
         self._entry = entry
         self._once: HostStream | None = None
         self._lock = threading.Lock()
@@ -155,6 +157,7 @@ def load_model(
     if provider == "auto" and PROVIDERS["cuda"] in available:
         wanted.append("cuda")
     models = []
+    fell_back = False
     for each in wanted:
         try:
             models.append(_open(path, data, each, threads, feeds))
@@ -162,6 +165,8 @@ def load_model(
             if provider != "auto":
                 raise
             log.warning("%s; going on with the CPU", error.message)
+            fell_back = True
+    models[0].fell_back = fell_back
     if len(models) == 1:
         return models[0]
     timed = sorted(models, key=lambda model: _seconds_a_step(model, feeds))

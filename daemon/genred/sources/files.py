@@ -134,6 +134,7 @@ def decode_upload(file: BinaryIO, name: str, rate: int) -> Iterator[NDArray[np.f
     try:
         container = av.open(
             file,
+            mode="r",
             container_options={"protocol_whitelist": "none", "probesize": str(PROBE_BYTES)},
             metadata_errors="replace",
         )
