@@ -53,8 +53,14 @@ MAY_IMPORT = {
     "archive": {*WORDS, *MIDDLE, "__version__", "dashboard", "settings", "tagging"},
     # → events → publishers and display, which know nothing of sound
     "publishers": {*WORDS, "__version__", "history", "settings", "views"},
-    "history": {*WORDS, "settings"},
+    "history": {*WORDS, "dashboard", "settings"},
     "dashboard": {*WORDS, "settings", "views"},
+    # ... which also judges clips, in a process of its own
+    "web": {
+        *WORDS,
+        *MIDDLE,
+        *("__version__", "dashboard", "history", "publishers", "service", "settings", "tagging"),
+    },
     # what keeps it all in service
     "service": {*WORDS},
     "reload": {*WORDS, *MIDDLE, "logs", "publishers", "service", "settings"},

@@ -40,7 +40,7 @@ TAKEN_S: Final = 10.0
 LEAVE_S: Final = 2.0
 """All sources that are no longer listened to together get so long to return."""
 
-AT_START: Final = ("node", "model", "broker", "dashboard", "history")
+AT_START: Final = ("node", "model", "broker", "web", "dashboard", "history")
 """Sections that are read once: what they say is built into everything else."""
 
 

@@ -15,6 +15,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Final
 
 from genred.commands.common import add_config_options, load
+from genred.commands.serving import LOGMEL_S, STRIP_S, web_publisher
 from genred.errors import ConfigError, GenredError, InternalError, UsageError
 from genred.history.place import written_to
 
@@ -23,7 +24,7 @@ if TYPE_CHECKING:
 
     from genred.clock import Clock
     from genred.engine import Engine
-    from genred.feed import FeedSetup
+    from genred.feed import Display, FeedSetup
     from genred.publishers.base import Publisher
     from genred.publishers.mqtt import MqttPublisher
     from genred.reload import Reloader
@@ -162,7 +163,6 @@ def _run(args: argparse.Namespace, manager: ServiceManager) -> int:
     from genred import logs
     from genred.clock import SystemClock
     from genred.engine import Engine
-    from genred.feed import Display
 
     loaded = load(args)
     settings = loaded.settings
@@ -188,6 +188,10 @@ def _run(args: argparse.Namespace, manager: ServiceManager) -> int:
     )
     with ExitStack() as stack:
         publishers, mqtt = _publishers(args, settings, stack, demo=demo, dashboard=dashboard)
+        web = web_publisher(settings, model) if settings.web.enabled else None
+        if web is not None:
+            stack.callback(web.stop)
+            publishers.append(web)
         engine = Engine(
             model,
             setups,
@@ -196,10 +200,10 @@ def _run(args: argparse.Namespace, manager: ServiceManager) -> int:
             node=settings.node.name,
             heartbeat_s=settings.mqtt.heartbeat_s,
             scores=settings.mqtt.scores,
-            display=Display(DASHBOARD_LOGMEL_S, settings.dashboard.strip_minutes * 60)
-            if dashboard
-            else None,
+            display=_display(settings, dashboard=dashboard),
         )
+        if web is not None:
+            web.attach(engine)
         reloader = None
         if not sys.stdout.isatty():
             from genred.reload import Reloader
@@ -221,6 +225,17 @@ def _run(args: argparse.Namespace, manager: ServiceManager) -> int:
             args.duration,
             _Watch(manager, reloader, refused, dashboard=dashboard),
         )
+
+
+def _display(settings: Settings, *, dashboard: bool) -> Display:
+    from genred.feed import Display
+
+    display = Display()
+    if dashboard:
+        display = Display(DASHBOARD_LOGMEL_S, settings.dashboard.strip_minutes * 60)
+    if settings.web.enabled:
+        display = Display(LOGMEL_S, max(STRIP_S, display.strip_s))
+    return display
 
 
 def _feeds(args: argparse.Namespace, settings: Settings, *, demo: bool) -> Sequence[FeedSettings]:

@@ -17,6 +17,7 @@ from genred.settings.model import ModelSettings
 from genred.settings.mqtt import MqttSettings
 from genred.settings.node import NodeSettings
 from genred.settings.section import Section
+from genred.settings.web import WebSettings
 
 STDIN = "-"
 """The source that is standard input."""
@@ -39,6 +40,9 @@ class Settings(Section):
 
     broker: BrokerSettings = Field(default_factory=BrokerSettings)
     """The embedded MQTT broker."""
+
+    web: WebSettings = Field(default_factory=WebSettings)
+    """The HTTP API, metrics and the live page; needs the extra ``web``."""
 
     dashboard: DashboardSettings = Field(default_factory=DashboardSettings)
     """The display in the terminal."""
