@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections import deque
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Final
 
@@ -23,6 +22,9 @@ if TYPE_CHECKING:
 
 HISTORY_S: Final = 20.0
 """How far back the beginning of a segment is looked for; longer than any label takes to be said."""
+
+LEAST: Final = np.float32(1e-6)
+"""A probability below this says no more than this."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -56,13 +58,54 @@ class Judge:
             self._members.setdefault(each.kind.value, []).append(number)
         self._window_s = metadata.window / metadata.sample_rate
         self._hop_s = metadata.hop / metadata.sample_rate
-        self._history: deque[tuple[float, Floats]] = deque(maxlen=round(HISTORY_S / self._hop_s))
+        self._history = _History(round(HISTORY_S / self._hop_s), len(self._labels))
         self.gate = Gate()
-        self.segment: Segment | None = None
+        self._segment: Segment | None = None
+        self._confidence = 0.0
         self._started = False
         self._unsure_since: float | None = None
         self._end = 0.0
         self._sum, self._count = 0.0, 0
+
+    @property
+    def segment(self) -> Segment | None:
+        """What is on, as sure as it is by now."""
+        segment = self._segment
+        if segment is not None and segment.confidence != self._confidence:
+            segment = self._segment = replace(segment, confidence=self._confidence)
+        return segment
+
+    @segment.setter
+    def segment(self, segment: Segment | None) -> None:
+        self._segment = segment
+        self._confidence = segment.confidence if segment is not None else 0.0
+
+    @property
+    def steady(self) -> int:
+        """The number of the label that stands as long as belief and level alone say so, else -1.
+
+        That is while the gate is open, there is no dead air and nothing is in doubt. Where the
+        next belief is surest of this label, reaches ``enter``, and the level keeps the gate open,
+        :meth:`hold` does what :meth:`listen` and :meth:`decide` would.
+        """
+        segment = self._segment
+        if (
+            segment is None
+            or segment.label not in self._labels
+            or not self.gate.open
+            or self.gate.dead_air
+            or self._unsure_since is not None
+        ):
+            return -1
+        return self._labels.index(segment.label)
+
+    def hold(self, raw: Floats, confidence: float, end: float) -> None:
+        """Go on as it is for one more decision; see :attr:`steady`."""
+        self._end = end
+        self._history.add(end, raw)
+        self._confidence = confidence
+        self._sum += confidence
+        self._count += 1
 
     def reset(self) -> list[Change]:
         """Forget everything, as after a gap; tells what has ended by that, dead air included."""
@@ -85,9 +128,7 @@ class Judge:
         if self._unsure_since is not None:
             self._unsure_since += seconds
         self._end += seconds
-        self._history = deque(
-            ((moment + seconds, each) for moment, each in self._history), self._history.maxlen
-        )
+        self._history.shift(seconds)
 
     def listen(self, level: float, end: float) -> Gate:
         """Take in the level of the newest hop; before :meth:`decide`."""
@@ -102,7 +143,7 @@ class Judge:
         """
         end = self._end
         if raw is not None:
-            self._history.append((end, np.log(np.maximum(raw, 1e-6))))
+            self._history.add(end, raw)
         label, confidence = self._choose(belief, end)
         kind = self._kind_of_unknown(belief) if label == UNKNOWN else self._kinds[label]
         changes = []
@@ -198,11 +239,9 @@ class Judge:
         middle of its window.
         """
         earliest = previous.start if previous is not None else end - self._window_s
-        heard = [(moment, each) for moment, each in self._history if moment > earliest]
-        if previous is None or not heard:
+        ends, logs, everything = self._history.since(earliest)
+        if previous is None or not ends:
             return earliest
-        ends = [moment for moment, _ in heard]
-        logs = np.stack([each for _, each in heard])
         new = self._labels.index(label)
         if previous.label in self._labels:
             against = logs[:, self._labels.index(previous.label)]
@@ -212,9 +251,42 @@ class Judge:
         lowest = int(np.argmin(total))
         if total[lowest] >= 0:
             # Likelier ever since: from the beginning, or from as far back as is remembered.
-            return earliest if len(heard) < len(self._history) else ends[0] - self._window_s / 2
+            return ends[0] - self._window_s / 2 if everything else earliest
         return ends[min(lowest + 1, len(ends) - 1)] - self._window_s / 2
 
     def _silence(self, end: float) -> Segment:
         start = self.gate.since if self.gate.since is not None else end
         return Segment(SILENCE, Kind.SILENCE.value, start, None, 1.0)
+
+
+class _History:
+    """The newest decisions: their times and the probabilities ``[decisions, labels]``."""
+
+    def __init__(self, decisions: int, labels: int) -> None:
+        self._raw = np.zeros((decisions, labels), np.float32)
+        self._ends = np.zeros(decisions)
+        self._count = 0
+
+    def add(self, end: float, raw: Floats) -> None:
+        place = self._count % len(self._ends)
+        self._raw[place] = raw
+        self._ends[place] = end
+        self._count += 1
+
+    def since(self, moment: float) -> tuple[list[float], Floats, bool]:
+        """Times and log-probabilities after ``moment``, and whether these are all there are."""
+        held = len(self._ends)
+        order = np.arange(max(0, self._count - held), self._count) % held
+        ends = self._ends[order]
+        late = ends > moment
+        return (
+            ends[late].tolist(),
+            np.log(np.maximum(self._raw[order[late]], LEAST)),
+            bool(late.all()),
+        )
+
+    def shift(self, seconds: float) -> None:
+        self._ends += seconds
+
+    def clear(self) -> None:
+        self._count = 0
