@@ -65,6 +65,8 @@ MAY_IMPORT = {
     "service": {*WORDS},
     "reload": {*WORDS, *MIDDLE, "logs", "publishers", "service", "settings"},
     "doctor": {*WORDS, *MIDDLE, "publishers", "settings"},
+    # what it all costs
+    "bench": {*WORDS, *MIDDLE, "__version__", "publishers", "settings", "station", "tagging"},
 }
 """The rooms of the daemon, and which others each may import. ``commands`` may import all."""
 

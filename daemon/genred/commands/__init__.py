@@ -24,6 +24,7 @@ COMMANDS: Final = (
     "run",
     "demo",
     "tag",
+    "history",
     "devices",
     "check_config",
     "doctor",
@@ -34,6 +35,7 @@ COMMANDS: Final = (
     "report",
     "picture",
     "measure",
+    "bench",
 )
 """The modules, in the order ``--help`` shows them."""
 

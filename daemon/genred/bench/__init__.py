@@ -1,0 +1,1 @@
+"""What listening costs: each measurement a file, each carried out in a process of its own."""
