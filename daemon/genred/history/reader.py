@@ -10,15 +10,17 @@ from __future__ import annotations
 
 import math
 from dataclasses import dataclass, replace
-from typing import TYPE_CHECKING, Final
+from typing import TYPE_CHECKING, Final, TypeVar
 
 from genred.history.schema import reading
 from genred.messages import EventType
 
 if TYPE_CHECKING:
     import sqlite3
-    from collections.abc import Iterator
+    from collections.abc import Iterable, Iterator
     from pathlib import Path
+
+T = TypeVar("T", "Played", "DeadAir")
 
 HOUR_S: Final = 3600.0
 
@@ -194,8 +196,8 @@ class Reader:
         return list(clipped(self.segments(feed, since, until), since, until))
 
 
-def clipped(played: list[Played], since: float, until: float) -> Iterator[Played]:
-    """Each segment as far as it lies within the span."""
+def clipped(played: Iterable[T], since: float, until: float) -> Iterator[T]:
+    """Each stretch as far as it lies within the span."""
     for each in played:
         start, end = max(each.start, since), min(each.end, until)
         if end > start:
