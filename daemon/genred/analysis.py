@@ -6,8 +6,7 @@ The pure middle of genred: no threads, no clock, no outside. The daemon's engine
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-from typing import TYPE_CHECKING, Final
+from typing import TYPE_CHECKING, Final, NamedTuple
 
 import numpy as np
 
@@ -29,10 +28,12 @@ if TYPE_CHECKING:
 LOUDEST: Final = np.float32(1000.0)
 """A sample beyond this (60 dB over full scale) is no sound."""
 
+LOUDEST_DBFS: Final = np.float32(60.0)
+"""The same as a level."""
 
-@dataclass(frozen=True, slots=True)
-class Decision:
-    """What one hop of one feed came to."""
+
+class Decision(NamedTuple):
+    """What one hop of one feed came to; made thousands of times a second."""
 
     row: int
     end: float
@@ -40,13 +41,15 @@ class Decision:
     level_dbfs: float
     peak_dbfs: float
     logmel: Floats
-    """The new frames, ``[n_mels, frames]``."""
+    """The new frames, ``[n_mels, frames]``; overwritten by the next step."""
     raw: Floats | None
     """The network's calibrated probabilities ``[labels]``; None before a whole window of real
     audio and while the gate is closed."""
     smoothed: Floats | None
     """The calibrated belief ``[labels]``; None before a whole window."""
-    changes: tuple[Change, ...]
+    changes: tuple[Change, ...] = ()
+    steady: bool = False
+    """Is all as it was, but for scores and level."""
 
 
 class Analyser:
@@ -62,7 +65,7 @@ class Analyser:
         self._temperatures = (
             (advice.kind_temperature, advice.label_temperature) if advice else (1.0, 1.0)
         )
-        self._state: Floats
+        self._stream = model.stream(0)
         self._belief: Floats
         self._heard: NDArray[np.int64]
         self.arrange([None] * len(by), by)
@@ -75,7 +78,6 @@ class Analyser:
         """
         metadata = self.model.metadata
         by = [each.suited(self._advice) for each in by]
-        state = self.model.new_state(len(rows))
         belief = self._smoother.unknowing(len(rows))
         heard = np.zeros(len(rows), np.int64)
         judges = []
@@ -83,12 +85,15 @@ class Analyser:
             if former is None:
                 judges.append(Judge(metadata, each))
                 continue
-            state[row] = self._state[former]
             belief[row] = self._belief[former]
             heard[row] = self._heard[former]
             judges.append(self.judges[former])
             judges[-1].by = each
-        self._state, self._belief, self._heard, self.judges = state, belief, heard, judges
+        self._stream.arrange(rows)
+        self._belief, self._heard, self.judges = belief, heard, judges
+        self._steady = np.array([judge.steady for judge in judges], np.int64)
+        self._enter = np.array([each.enter for each in by])
+        self._silence = np.array([each.silence_dbfs for each in by])
         hop_s = metadata.hop / metadata.sample_rate
         self._change = np.array(
             [min(hop_s / each.mean_duration_s, 0.5) for each in by], np.float32
@@ -98,11 +103,22 @@ class Analyser:
             -1, 1
         )
 
+    @property
+    def batch(self) -> int:
+        """Rows that one :meth:`take` judges at most."""
+        return self._stream.batch
+
+    @property
+    def inbox(self) -> Floats:
+        """``[batch, hop]``: where :meth:`take` finds its audio; another after :meth:`arrange`."""
+        return self._stream.inbox
+
     def reset(self, row: int) -> list[Change]:
         """Begin anew on ``row``, as after a gap; tells what has ended by that."""
-        self._state[row] = 0
+        self._stream.reset(row)
         self._heard[row] = 0
         self._belief[row] = self._smoother.prior
+        self._steady[row] = -1
         return self.judges[row].reset()
 
     def step(self, rows: Sequence[int], audio: Floats, ends: Sequence[float]) -> list[Decision]:
@@ -110,53 +126,126 @@ class Analyser:
 
         A row may stand in ``rows`` only once.
         """
-        model = self.model
+        decisions: list[Decision] = []
+        for start in range(0, len(rows), self.batch):
+            part = slice(start, start + self.batch)
+            self.inbox[: len(rows[part])] = audio[part]
+            made = self.take(rows[part], ends[part])
+            if len(rows) > self.batch:
+                made = [each._replace(logmel=each.logmel.copy()) for each in made]
+            decisions += made
+        return decisions
+
+    def take(self, rows: Sequence[int], ends: Sequence[float]) -> list[Decision]:
+        """Take one hop of each of at most :attr:`batch` ``rows``, as it lies in :attr:`inbox`."""
+        metadata = self.model.metadata
+        audio = self.inbox[: len(rows)]
+        levels, peaks = self._levels(audio)
         index = np.asarray(rows)
-        # A source may deliver what is no number, or so large that its square is none; let it be
-        # silence rather than poison the state.
-        sound = np.abs(audio) <= LOUDEST
-        if not sound.all():
-            audio = np.where(sound, audio, np.float32(0))
-        logits, logmel, self._state[index] = model.step(audio, self._state[index])
-        self._heard[index] += model.metadata.hop
-        levels = rms_dbfs(audio).tolist()
-        peaks = peak_dbfs(audio).tolist()
-        raw = model.probabilities(logits)
-        judges = [self.judges[row] for row in rows]
-        dead_before = [judge.gate.dead_air for judge in judges]
-        gates = [
-            judge.listen(level, end) for judge, level, end in zip(judges, levels, ends, strict=True)
-        ]
-        whole = self._heard[index] >= model.metadata.window
-        heard = whole & np.array([gate.open for gate in gates])
-        belief = self._belief[index]
-        smoother, change = self._smoother, self._change[index]
-        weighed = smoother.update(
-            belief, raw, change, self._evidence[index], self._kind_evidence[index]
+        logits, logmel = self._stream.step(rows)
+        raw = self.model.probabilities(logits)
+        self._heard[index] += metadata.hop
+        whole = self._heard[index] >= metadata.window
+        loud = levels >= self._silence[index]
+        change = self._change[index]
+        weighed = self._smoother.update(
+            self._belief[index], raw, change, self._evidence[index], self._kind_evidence[index]
         )
-        moved = smoother.predict(belief, change)
-        belief = np.where(heard[:, None], weighed, np.where(whole[:, None], moved, belief))
-        for position, judge in enumerate(judges):
-            if judge.gate.silent(ends[position], judge.by):
-                belief[position] = smoother.prior
-        self._belief[index] = belief
-        belief = smoother.shown(belief, *self._temperatures)
+        shown = self._smoother.shown(weighed, *self._temperatures)
+        # Nearly always all goes on as it was. That is seen for all rows at once; the others are
+        # judged one by one, and theirs is the belief that is computed anew.
+        likeliest = shown.argmax(axis=1)
+        sure = shown[np.arange(len(rows)), likeliest]
+        steady = whole & loud & (likeliest == self._steady[index]) & (sure >= self._enter[index])
+        doubtful = np.flatnonzero(~steady).tolist()
+        changes = self._judge(doubtful, rows, ends, levels, whole, raw, weighed, shown)
+        self._belief[index] = weighed
         decisions = []
-        for position, (row, judge) in enumerate(zip(rows, judges, strict=True)):
-            probabilities = raw[position] if heard[position] else None
-            changes: list[Change] = []
-            if whole[position]:
-                changes = judge.decide(probabilities, belief[position], dead_before[position])
+        for position, (row, end, level, peak, surely, holds, heard) in enumerate(
+            zip(
+                rows,
+                ends,
+                levels.tolist(),
+                peaks.tolist(),
+                sure.tolist(),
+                steady.tolist(),
+                whole.tolist(),
+                strict=True,
+            )
+        ):
+            if holds:
+                self.judges[row].hold(raw[position], surely, end)
+                decisions.append(
+                    Decision(
+                        row, end, level, peak, logmel[position], raw[position], shown[position],
+                        (), True,
+                    )
+                )  # fmt: skip
+                continue
+            told, was_open = changes[position]
             decisions.append(
                 Decision(
-                    row=row,
-                    end=ends[position],
-                    level_dbfs=levels[position],
-                    peak_dbfs=peaks[position],
-                    logmel=logmel[position],
-                    raw=probabilities,
-                    smoothed=belief[position] if whole[position] else None,
-                    changes=tuple(changes),
+                    row, end, level, peak, logmel[position],
+                    raw[position] if heard and was_open else None,
+                    shown[position] if heard else None,
+                    told,
                 )
-            )
+            )  # fmt: skip
         return decisions
+
+    def _levels(self, audio: Floats) -> tuple[Floats, Floats]:
+        """RMS and peak levels of ``audio``; what is no sound in it becomes silence.
+
+        A source may deliver what is no number, or so large that its square is none: it must not
+        poison the state.
+        """
+        peaks = peak_dbfs(audio)
+        # The comparison is false for what is no number.
+        broken = np.flatnonzero(~(peaks <= LOUDEST_DBFS))
+        if len(broken):
+            audio[broken] = np.where(np.abs(audio[broken]) <= LOUDEST, audio[broken], np.float32(0))
+            peaks = peak_dbfs(audio)
+        return rms_dbfs(audio), peaks
+
+    def _judge(
+        self,
+        positions: list[int],
+        rows: Sequence[int],
+        ends: Sequence[float],
+        levels: Floats,
+        whole: NDArray[np.bool_],
+        raw: Floats,
+        belief: Floats,
+        shown: Floats,
+    ) -> dict[int, tuple[tuple[Change, ...], bool]]:
+        """Judge the rows at ``positions``; puts right their beliefs, which are taken as heard.
+
+        Returns for each what has changed and whether the gate is open.
+        """
+        if not positions:
+            return {}
+        judges = [self.judges[rows[position]] for position in positions]
+        dead_before = [judge.gate.dead_air for judge in judges]
+        gates = [
+            judge.listen(float(levels[position]), ends[position])
+            for judge, position in zip(judges, positions, strict=True)
+        ]
+        index = np.asarray(rows)[positions]
+        moved = self._smoother.predict(self._belief[index], self._change[index])
+        for place, (position, judge) in enumerate(zip(positions, judges, strict=True)):
+            if judge.gate.silent(ends[position], judge.by):
+                belief[position] = self._smoother.prior
+            elif not whole[position]:
+                belief[position] = self._belief[index[place]]
+            elif not gates[place].open:
+                belief[position] = moved[place]
+        shown[positions] = self._smoother.shown(belief[positions], *self._temperatures)
+        told = {}
+        for position, judge, gate, dead in zip(positions, judges, gates, dead_before, strict=True):
+            changes: list[Change] = []
+            if whole[position]:
+                heard = raw[position] if gate.open else None
+                changes = judge.decide(heard, shown[position], dead)
+            self._steady[rows[position]] = judge.steady
+            told[position] = tuple(changes), gate.open
+        return told
