@@ -91,7 +91,9 @@ class Guard:
                 headers = MutableHeaders(raw=message.setdefault("headers", []))
                 for name, value in HEADERS.items():
                     headers.setdefault(name, value)
-                headers.setdefault("cache-control", "no-store")
+                # The page's files are asked for anew each time, and sent anew when they changed.
+                static = scope["path"].startswith(PUBLIC_FOLDER)
+                headers.setdefault("cache-control", "no-cache" if static else "no-store")
             elif message["type"] == "websocket.accept":
                 status = 101
             await send(message)
