@@ -30,6 +30,10 @@ if TYPE_CHECKING:
 LOOK_S: Final = 5.0
 """How often it is looked whether a worker is overdue."""
 
+LONGEST: Final = 25
+"""Characters of the folder for temporary files: the names of Ray's sockets add some 80, and the
+system allows 107."""
+
 LOSSES: Final = 50
 """So many lost workers on end without an outcome between them: nothing will come of it."""
 
@@ -61,7 +65,7 @@ class Cluster:
         waiting = deque((job, 1) for job in jobs)
         if not waiting:
             return
-        folder = None if os.environ.get("RAY_ADDRESS") else tempfile.mkdtemp(prefix="genred-ray-")
+        folder = None if os.environ.get("RAY_ADDRESS") else _folder()
         try:
             ray = _begin(folder, self._workers)
             try:
@@ -73,6 +77,14 @@ class Cluster:
         finally:
             if folder is not None:
                 shutil.rmtree(folder, ignore_errors=True)
+
+
+def _folder() -> str:
+    """Where Ray keeps its sockets and logs while it runs here."""
+    where = tempfile.gettempdir()
+    if len(where) > LONGEST:
+        where = "/tmp"  # noqa: S108 - mkdtemp makes a folder of its own there, for nobody else
+    return tempfile.mkdtemp(prefix="genred-ray-", dir=where)
 
 
 def _begin(folder: str | None, workers: int | None) -> Any:

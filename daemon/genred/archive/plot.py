@@ -103,7 +103,8 @@ def draw(of: Distribution, title: str, path: Path) -> None:
         text(left + room + 14, middle, f"{100 * count / total:.0f} %", INK)
         hours = of.seconds[label] / 3600
         length = f"{hours:,.1f} h" if hours >= 1 else f"{60 * hours:.0f} min"
-        text(WIDTH - MARGIN, middle, f"{count:,}  ·  {length}", MUTED, at="rm")
+        files = f"{count:,} file{'s' if count != 1 else ''}"
+        text(WIDTH - MARGIN, middle, f"{files}, {length}", MUTED, at="rm")
     if not labels:
         text(left, top + BAR / 2, "nothing was heard", MUTED)
     with whole(path) as beside:
