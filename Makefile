@@ -6,6 +6,7 @@
 PYTHON ?= $(shell command -v python3.11 || command -v python3)
 VENV := .venv
 BIN := $(VENV)/bin
+HA := .venv-ha
 PIP := $(BIN)/python -m pip --disable-pip-version-check --quiet
 ARGS ?=
 
@@ -20,7 +21,7 @@ DEBIAN_RUN := libportaudio2
 DEBIAN_TEST := libportaudio2 mosquitto mosquitto-clients pulseaudio pulseaudio-utils \
 	libasound2-plugins icecast2 ffmpeg tmux openssl chromium prometheus
 
-.PHONY: run test check format picture readme lab constraints clean install-service install-units soak
+.PHONY: run test ha-env check format picture readme lab constraints clean install-service install-units soak
 
 run: $(VENV)/.runtime
 	@$(call debian,$(DEBIAN_RUN))
@@ -28,6 +29,7 @@ run: $(VENV)/.runtime
 
 test: check
 	@$(call debian,$(DEBIAN_TEST))
+	@$(MAKE) --no-print-directory ha-env || echo "going on without Home Assistant: its tests will be skipped"
 	$(BIN)/python -m pytest $(ARGS)
 
 check: $(VENV)/.everything
@@ -35,6 +37,17 @@ check: $(VENV)/.everything
 	$(BIN)/ruff check .
 	$(BIN)/mypy
 	$(BIN)/vulture
+
+# Home Assistant in an environment of its own, for its tests: some 800 MB, once.
+ha-env: $(HA)/.complete
+
+$(HA)/.complete: tests/homeassistant/requirements.txt tests/homeassistant/constraints.txt | $(VENV)/bin/python
+	@echo "setting up Home Assistant in $(HA): two minutes, once ..."
+	@rm -rf $(HA)
+	@$(PYTHON) -m venv $(HA)
+	@$(HA)/bin/python -m pip --disable-pip-version-check --quiet install \
+		-c tests/homeassistant/constraints.txt -r tests/homeassistant/requirements.txt
+	@touch $@
 
 format: $(VENV)/.everything
 	$(BIN)/ruff format .
@@ -57,7 +70,7 @@ constraints: $(VENV)/.everything
 	$(BIN)/python -m pip freeze --exclude-editable --exclude pip > constraints.txt
 
 clean:
-	rm -rf $(VENV) build runs
+	rm -rf $(VENV) $(HA) build runs
 
 # The daemon for hours, with faults at random: three days of a simulated audio clock, then real time
 # against real counterparts. SOAK="--minutes 600 --seed 5" for more.

@@ -244,6 +244,23 @@ def test_other_words_of_home_assistant_change_nothing(
     assert [each.topic for each in listener.heard] == [f"{ROOT}/fm/event"]
 
 
+def test_nothing_is_said_on_topics_of_the_other_form(
+    mosquitto: Mosquitto, publish: Callable[..., MqttPublisher]
+):
+    """Versions that do not know a form warn of an empty message, too."""
+    listener = mosquitto.listen("homeassistant/#")
+    publish(mosquitto.url, discovery="component")
+    listener.wait_for("homeassistant/sensor/genred__studio__fm/genre/config")
+    publish(mosquitto.url, discovery="device", client_id="another")
+    listener.wait_for("homeassistant/device/genred__studio__fm/config")
+    # What stood there is taken away, before what takes its place is told.
+    topics = [each.topic for each in listener.heard]
+    emptied = [each.topic for each in listener.heard if not each.payload]
+    assert len(emptied) == 11
+    assert all("/device/" not in each for each in emptied)
+    assert len(topics) - topics[::-1].index(emptied[-1]) - 1 < topics.index("homeassistant/device/genred__studio/config")
+
+
 @pytest.mark.parametrize("form", ["component", "off"])
 def test_other_forms_of_discovery(
     mosquitto: Mosquitto, publish: Callable[..., MqttPublisher], form: str

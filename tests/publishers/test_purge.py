@@ -151,7 +151,7 @@ def configuration(tmp_path: Path) -> Path:
     return path
 
 
-@pytest.mark.parametrize(("form", "count"), [("device", 2), ("component", 9)])
+@pytest.mark.parametrize(("form", "count"), [("device", 2), ("component", 11)])
 def test_what_is_announced_is_shown(
     capsys: pytest.CaptureFixture[str], configuration: Path, form: str, count: int
 ):

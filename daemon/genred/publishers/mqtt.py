@@ -80,6 +80,10 @@ BIRTH_DELAY_S: Final = (1.0, 10.0)
 """After Home Assistant's birth message all is sent again within this time, at random, so that a
 house full of devices does not speak at once."""
 
+ASK_S: Final = 1.0
+"""Before the first announcement the broker is asked whether the other form of discovery stands
+there, and has so long to answer; one on the same continent takes a tenth of it."""
+
 WATCH_S: Final = 5.0
 """How often the sender looks whether paho's thread still lives."""
 
@@ -129,7 +133,10 @@ class MqttPublisher:
         self._feeds: tuple[FeedInfo, ...] = ()
         self._known_feeds: dict[str, None] = {}
         self._discovery: tuple[str, ...] = ()
-        self._other_form: tuple[str, ...] = ()
+        self._other_form: frozenset[str] = frozenset()
+        self._asked_for_other = False
+        self._asked: int | None = None
+        self._hold_until = 0.0
         self._online = False
         self._session = 0
         self._told_lost = 0
@@ -312,9 +319,10 @@ class MqttPublisher:
         prefix = self._settings.discovery_prefix
         if not self._connected_once:
             # The other form may be there from before the setting was changed; both together
-            # would announce every entity twice.
+            # would announce every entity twice. It is taken away only where it is: versions that
+            # do not know a form warn of every message on its topics, an empty one as well.
             other = FORMS["component" if mode == "device" else "device"](prefix, devices)
-            self._other_form = tuple(other)
+            self._other_form = frozenset(other)
         discovery = FORMS[mode](prefix, devices)
         self._discovery = tuple(discovery)
         for topic, payload in discovery.items():
@@ -359,7 +367,11 @@ class MqttPublisher:
                     wake = min(wake, self._deadline - FAREWELL_S)
                     if not self._online or not self._lanes.waiting or now >= wake:
                         return None
-                if self._online and not self._full() and (parcel := self._lanes.take()):
+                held = now < self._hold_until
+                if held:
+                    wake = min(wake, self._hold_until)
+                ready = self._online and not held and not self._full()
+                if ready and (parcel := self._lanes.take()):
                     return parcel
                 if not self._changed.wait(wake - now) and not self._closing:
                     self._keep_alive()
@@ -439,9 +451,17 @@ class MqttPublisher:
                 return  # offline, as the last will has said
         left = client.drop_out_messages()
         client.publish(self.topics.status, ONLINE, qos=1, retain=True)
+        asked = None
         if self._settings.discovery != "off":
-            client.subscribe([(topic, 1) for topic in self._birth_topics])
+            ask = not self._asked_for_other
+            if ask:
+                client.subscribe([(topic, 1) for topic in sorted(self._other_form)])
+            _, born = client.subscribe([(topic, 1) for topic in self._birth_topics])
+            # Brokers answer in order: with this one answered, the one before has been.
+            asked = born if ask else None
         with self._changed:
+            self._asked = asked
+            self._hold_until = 0.0 if asked is None else time.monotonic() + ASK_S
             self._lanes.give_back(
                 [
                     Parcel(each.topic, bytes(each.payload), qos=1, retain=False)
@@ -450,8 +470,6 @@ class MqttPublisher:
                 ]
             )
             self._lanes.empty(each.topic for each in left if each.retain and not each.payload)
-            self._lanes.empty(self._other_form)
-            self._other_form = ()
             lost, self._told_lost = self._lanes.dropped - self._told_lost, self._lanes.dropped
             self._count_lost()
             self._announce()
@@ -494,11 +512,21 @@ class MqttPublisher:
         self,
         _client: Client,
         _data: Any,
-        _mid: int,
+        mid: int,
         reasons: list[ReasonCode],
         _properties: Properties,
     ) -> None:
-        if any(reason.is_failure for reason in reasons):
+        refuses = any(reason.is_failure for reason in reasons)
+        with self._changed:
+            if self._asked is not None and mid != self._asked:
+                if refuses:  # whether it is there is not to be known
+                    self._lanes.empty(sorted(self._other_form))
+                return
+            if self._asked is not None:
+                self._asked, self._asked_for_other = None, True
+                self._hold_until = 0.0
+                self._changed.notify_all()
+        if refuses:
             self._reporter.say(
                 logging.WARNING,
                 f"{self._address}: not allowed to listen to {self._birth_topics[0]}: Home"
@@ -506,6 +534,14 @@ class MqttPublisher:
             )
 
     def _on_message(self, _client: Client, _data: Any, message: MQTTMessage) -> None:
+        if message.topic in self._other_form:
+            if message.retain and message.payload:
+                with self._changed:
+                    self._lanes.empty([message.topic])
+                    if not self._hold_until:  # late: what was announced meanwhile was a double
+                        self._lanes.tell_again(self._discovery)
+                    self._changed.notify_all()
+            return
         # A retained birth message is old news: all was told on this very connection.
         born = message.topic in self._birth_topics and message.payload == ONLINE
         if born and not message.retain:
