@@ -27,6 +27,9 @@ def add_config_options(parser: argparse.ArgumentParser) -> None:
     group.add_argument("--model", metavar="PATH", help="a model.onnx, or its folder")
     group.add_argument("--mqtt", metavar="URL", help="the broker: mqtt://[user@]host[:port]")
     group.add_argument("--node", metavar="NAME", help="this node's name in topics")
+    group.add_argument(
+        "--shard", metavar="I/N", help="only part I, counted from 0, of N of the feeds"
+    )
 
 
 def load(args: argparse.Namespace) -> Loaded:
@@ -42,6 +45,8 @@ def load(args: argparse.Namespace) -> Loaded:
         ("provider", "model", "provider"),
         ("mqtt", "mqtt", "url"),
         ("node", "node", "name"),
+        ("topic_prefix", "mqtt", "base_topic"),
+        ("shard", "node", "shard"),
         ("plain", "dashboard", "plain"),
         ("log_level", "logging", "level"),
     ):

@@ -6,6 +6,7 @@ import ipaddress
 import stat
 from typing import TYPE_CHECKING
 
+from genred.settings.faults import Kind
 from genred.settings.feeds import source_path
 from genred.settings.fields import keys
 from genred.settings.load import SEPARATOR, variable
@@ -26,6 +27,8 @@ def doubts(loaded: Loaded, environ: Mapping[str, str]) -> Iterator[str]:
     """One line for each doubtful thing: key or file, what is doubtful, what to do."""
     settings = loaded.settings
     yield from _mqtt(settings.mqtt, loaded)
+    if settings.node.shard and loaded.origin(("node", "name")).kind is Kind.FILE:
+        yield "node.name: nodes that share this file would all be called so; leave it out"
     path = settings.model.path
     if path is not None and not _exists(path):
         yield f"model.path: {path} is not there"

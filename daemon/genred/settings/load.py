@@ -23,6 +23,7 @@ from genred.settings.feeds import source_path
 from genred.settings.fields import dotted, keys, lookup, plain_type, section_of
 from genred.settings.lines import locate
 from genred.settings.root import Settings
+from genred.settings.shard import Shard
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -86,7 +87,29 @@ def load(
         if all(fault.origin.kind is Kind.FLAG for fault in faults):
             raise UsageError(lines)
         raise ConfigError(lines, HINT)
-    return Loaded(settings, found, merge.origins)
+    return _of_shard(Loaded(settings, found, merge.origins))
+
+
+def _of_shard(loaded: Loaded) -> Loaded:
+    """The same with this node's part of the feeds alone, where it has a part."""
+    settings = loaded.settings
+    if settings.node.shard is None or not settings.feeds:
+        return loaded
+    shard = Shard.parse(settings.node.shard)
+    mine = shard.part([feed.id for feed in settings.feeds])
+    if not mine:
+        raise ConfigError(
+            f"node.shard: none of the {len(settings.feeds)} feeds is in part {shard}",
+            "name fewer parts, or add feeds",
+        )
+    origins: dict[Key, Origin] = {}
+    for key, origin in loaded.origins.items():
+        if len(key) < 2 or key[0] != "feeds":
+            origins[key] = origin
+        elif key[1] in mine:
+            origins["feeds", mine.index(key[1]), *key[2:]] = origin
+    feeds = tuple(settings.feeds[position] for position in mine)
+    return Loaded(settings.model_copy(update={"feeds": feeds}), loaded.path, origins)
 
 
 def variable(path: Key) -> str:
