@@ -33,6 +33,9 @@ IN_MEMORY: Final = 1 << 20
 FORM_BYTES: Final = 65536
 """What a form may hold beside the clip."""
 
+FIELDS: Final = 100
+"""And in how many fields, all of which are ignored."""
+
 _BODY: Final[dict[str, Any]] = {
     "requestBody": {
         "required": True,
@@ -166,7 +169,7 @@ async def _of_body(stream: AsyncGenerator[bytes, None]) -> tuple[IO[bytes], str]
 async def _of_form(request: Request, stream: AsyncGenerator[bytes, None]) -> tuple[IO[bytes], str]:
     try:
         parser = MultiPartParser(
-            request.headers, stream, max_files=1, max_fields=4, max_part_size=FORM_BYTES
+            request.headers, stream, max_files=1, max_fields=FIELDS, max_part_size=FORM_BYTES
         )
         form = await parser.parse()
     except MultiPartException as error:

@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
-import http
 import logging
+import re
 import time
+from http import HTTPStatus
 from typing import TYPE_CHECKING, Any, Final
 
 from fastapi.exceptions import RequestValidationError
@@ -57,7 +58,7 @@ def problem(
     """A response; ``more`` are members beyond those of the RFC."""
     content = {
         "type": f"urn:genred:problem:{name}" if name else "about:blank",
-        "title": http.HTTPStatus(status).phrase,
+        "title": HTTPStatus(status).phrase,
         "status": status,
     }
     if detail:
@@ -69,6 +70,7 @@ class Handlers:
     """Turns what an app raises into problems."""
 
     def __init__(self, app: FastAPI) -> None:
+        self._app = app
         self._logged = -FAULT_EVERY_S
         app.add_exception_handler(Problem, self._problem)
         app.add_exception_handler(HTTPException, self._http)
@@ -79,11 +81,22 @@ class Handlers:
         assert isinstance(error, Problem)
         return error.response()
 
-    async def _http(self, _: Request, error: Exception) -> JSONResponse:
+    async def _http(self, request: Request, error: Exception) -> JSONResponse:
         assert isinstance(error, HTTPException)
-        standard = http.HTTPStatus(error.status_code).phrase
+        standard = HTTPStatus(error.status_code).phrase
         detail = error.detail if error.detail != standard else ""
-        return problem(error.status_code, detail, headers=error.headers)
+        headers = error.headers
+        if error.status_code == HTTPStatus.METHOD_NOT_ALLOWED and self._methods(request):
+            # Of itself it names those of the first route alone.
+            headers = {"allow": ", ".join(self._methods(request))}
+        return problem(error.status_code, detail, headers=headers)
+
+    def _methods(self, request: Request) -> list[str]:
+        """What the resource that was asked for supports, by the API's own description."""
+        for path, operations in self._app.openapi()["paths"].items():
+            if re.fullmatch(re.sub(r"\{[^}]*\}", "[^/]+", path), request.url.path):
+                return sorted(each.upper() for each in operations)
+        return []
 
     async def _invalid(self, _: Request, error: Exception) -> JSONResponse:
         assert isinstance(error, RequestValidationError)
