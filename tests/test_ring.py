@@ -27,17 +27,19 @@ def ramp(start: int, count: int, channels: int = 1) -> np.ndarray:
 @given(
     capacity=st.integers(1, 40),
     channels=st.integers(1, 3),
+    piece=st.integers(0, 12),
     steps=st.lists(st.tuples(st.booleans(), st.integers(0, 90)), max_size=60),
 )
-def test_any_order_of_writes_and_reads(capacity, channels, steps):
+def test_any_order_of_writes_and_reads(capacity, channels, piece, steps):
     """Whatever is read is what stands at that position, and read + lost + waiting = written."""
-    ring = Ring(capacity, channels)
+    piece = min(piece, capacity)
+    ring = Ring(capacity, channels, piece)
     seen = 0
     for is_write, count in steps:
         if is_write:
             ring.write(ramp(ring.written, count, channels))
         else:
-            out = np.full((min(count, capacity), channels), np.nan, np.float32)
+            out = np.full((max(min(count, capacity), piece), channels), np.nan, np.float32)
             at, lost, laps = ring.position, ring.lost, ring.laps
             if ring.read(out):
                 np.testing.assert_array_equal(out, ramp(at, len(out), channels))
@@ -101,13 +103,31 @@ def test_what_can_never_work_is_refused():
         Ring(0)
     with pytest.raises(ValueError, match="never"):
         Ring(4).read(np.empty((5, 1), np.float32))
+    with pytest.raises(ValueError, match="less than a piece"):
+        Ring(4, piece=2).read(np.empty((1, 1), np.float32))
 
 
+def test_a_ring_whose_reader_keeps_up_uses_its_beginning_alone():
+    """Ten seconds may be held; what is never needed is never touched, and costs no memory."""
+    ring = Ring(160_000, piece=4000)
+    ring._data[:] = np.nan
+    out = np.empty(4000, np.float32)
+    for _ in range(400):
+        ring.write(ramp(ring.written, 1024))
+        at = ring.position
+        if ring.read(out):
+            np.testing.assert_array_equal(out, ramp(at, 4000)[:, 0])
+    assert np.isnan(ring._data[3 * 4000 :]).all()
+    ring.write(ramp(ring.written, 100_000))
+    assert not np.isnan(ring._data[100_000])
+
+
+@pytest.mark.parametrize("piece", [0, 1500])
 @pytest.mark.parametrize("pause", [0.0, 0.002], ids=["reader keeps up", "reader is overtaken"])
-def test_two_threads(pause):
+def test_two_threads(pause, piece):
     """With real threads that switch at any moment, no frame is torn, repeated or uncounted."""
-    ring = Ring(20_000, 2)
-    total = 3_000_000
+    ring = Ring(20_000, 2, piece)
+    total = 2_000_000
     sizes = random.Random(5)
     interval = sys.getswitchinterval()
     sys.setswitchinterval(1e-5)

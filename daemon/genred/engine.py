@@ -8,13 +8,13 @@ from __future__ import annotations
 
 import logging
 import threading
+from collections import deque
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Final
 
-import numpy as np
-
 from genred import __version__
 from genred.analysis import Analyser
+from genred.clock import SUSPENDED_S
 from genred.feed import Display, Feed, FeedSetup, Kept
 from genred.intake import Chunk, FeedIntake
 from genred.messages import Message, NodeInfo, SourceStatus
@@ -26,6 +26,9 @@ from genred.views import NodeView
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
+
+    import numpy as np
+    from numpy.typing import NDArray
 
     from genred.clock import Clock
     from genred.errors import GenredError
@@ -88,15 +91,19 @@ class Engine:
         self._heartbeat_s = heartbeat_s
         self._scores = scores
         self._wake = threading.Event()
+        self._ready: deque[FeedIntake] = deque()
+        self._look_at = 0.0
+        self._news = True
         self._lock = threading.Lock()
         self._display = display or Display()
         self._arrangement: Arrangement | None = None
         self._turns = 0
         self._started_at = clock.now()
+        self._suspended = clock.suspended()
         self._next_heartbeat = clock.monotonic() + heartbeat_s
         self._analyser = Analyser(model, [setup.judgement for setup in setups])
-        self._audio = np.zeros((len(setups), model.metadata.hop), np.float32)
         self.feeds = [self._feed(row, setup) for row, setup in enumerate(setups)]
+        self._rows = {feed.intake: row for row, feed in enumerate(self.feeds)}
 
     def _feed(self, row: int, setup: FeedSetup) -> Feed:
         metadata = self.model.metadata
@@ -107,6 +114,7 @@ class Engine:
             setup.settings.buffer_s,
             self._wake,
             self._clock,
+            self._ready,
         )
         runner = FeedRunner(setup.source, intake, self._clock, retry=setup.retry)
         return Feed(
@@ -154,6 +162,7 @@ class Engine:
                 self._clock.wait(self._wake, POLL_S)
                 self._wake.clear()
                 self._turns += 1
+                self._notice_suspension()
                 self._make_arrangement()
                 if len(self.feeds) > 1:
                     self._clock.wait(stop, COALESCE_S)
@@ -162,7 +171,8 @@ class Engine:
                         break
                 else:
                     self._wake.set()
-                self.look_after()
+                if self._news or self._clock.monotonic() >= self._look_at:
+                    self.look_after()
         finally:
             self._stop()
 
@@ -206,7 +216,8 @@ class Engine:
                 feeds.append(feed)
                 fresh.append(feed)
             self.feeds = feeds
-            self._audio = np.zeros((len(feeds), self.model.metadata.hop), np.float32)
+            self._rows = {feed.intake: row for row, feed in enumerate(feeds)}
+        self._news = True
         self._heartbeat_s, self._scores = wanted.heartbeat_s, wanted.scores
         self._next_heartbeat = self._clock.monotonic()  # all is told anew, at once
         for publisher in wanted.publishers:
@@ -230,44 +241,77 @@ class Engine:
             publisher.stop()
 
     def tick(self) -> int:
-        """Judge one hop of every feed that has one ready; returns how many had."""
-        rows: list[int] = []
-        chunks: list[Chunk] = []
-        for row, feed in enumerate(self.feeds):
-            chunk = feed.intake.take(self._audio[len(rows)])
-            if chunk is None:
-                continue
-            if chunk.fresh:
-                self._begin_anew(row, chunk.start)
-            elif chunk.shifted:
-                self._shift(feed, chunk.shifted)
-            rows.append(row)
-            chunks.append(chunk)
-        if not rows:
-            return 0
-        audio = self._audio[: len(rows)]
-        decisions = self._analyser.step(rows, audio, [chunk.end for chunk in chunks])
+        """Judge one hop of every feed that has one ready; returns how many had.
+
+        Who is late holds nobody up: a feed is looked at only once it has called.
+        """
+        judged = 0
+        waiting = len(self._ready)
+        while waiting > 0:
+            rows: list[int] = []
+            chunks: list[Chunk] = []
+            inbox = self._analyser.inbox
+            while waiting > 0 and len(rows) < len(inbox):
+                waiting -= 1
+                row = self._rows.get(self._ready.popleft())
+                if row is None or row in rows:
+                    continue
+                chunk = self._take(row, inbox[len(rows)])
+                if chunk is not None:
+                    rows.append(row)
+                    chunks.append(chunk)
+            if rows:
+                self._judge(rows, chunks)
+                judged += len(rows)
+        return judged
+
+    def _take(self, row: int, out: NDArray[np.float32]) -> Chunk | None:
+        """Take a hop of a feed that has called, if that was why."""
+        feed = self.feeds[row]
+        intake = feed.intake
+        intake.taken_up()
+        if intake.status is not feed.status_told:
+            self._news = True
+        chunk = intake.take(out)
+        if chunk is None:
+            return None
+        if chunk.fresh:
+            self._begin_anew(row, chunk.start)
+        elif chunk.shifted:
+            self._shift(feed, chunk.shifted)
+        if intake.available() >= intake.hop:
+            intake.call_again()
+        return chunk
+
+    def _judge(self, rows: list[int], chunks: list[Chunk]) -> None:
+        """Judge a batch as it lies in the analyser's inbox, and tell what has come of it."""
+        decisions = self._analyser.take(rows, [chunk.end for chunk in chunks])
         now = self._clock.monotonic()
-        for decision, chunk in zip(decisions, chunks, strict=True):
-            feed = self.feeds[decision.row]
-            with self._lock:
-                feed.take(decision, chunk, now - chunk.arrived)
-                events = feed.events(decision.changes, decision.end)
-                state = feed.state_if_changed(decision.end)
-            self._tell(*events, state)
-            if self._scores:
-                self._tell(feed.scores())
-        return len(rows)
+        told: list[Message | None] = []
+        with self._lock:
+            for decision, chunk in zip(decisions, chunks, strict=True):
+                feed = self.feeds[decision.row]
+                same = feed.take(decision, chunk, now - chunk.arrived)
+                if not same:
+                    told += feed.events(decision.changes, decision.end)
+                    told.append(feed.state_if_changed(decision.end))
+                if self._scores:
+                    told.append(feed.scores())
+        if told:
+            self._tell(*told)
 
     def look_after(self) -> None:
         """Tell of sources that came, went or ended, and send heartbeats when they are due."""
         now = self._clock.now()
+        self._look_at = self._clock.monotonic() + POLL_S
+        self._news = False
         due = self._clock.monotonic() >= self._next_heartbeat
         if due:
             self._next_heartbeat = self._clock.monotonic() + self._heartbeat_s
         for row, feed in enumerate(self.feeds):
             if feed.intake.status.final and not feed.closed:
                 if feed.intake.available() >= self.model.metadata.hop:
+                    self._news = True  # look again once that is judged
                     continue
                 self._close(feed)
             status = feed.supervisor.look()
@@ -315,6 +359,20 @@ class Engine:
             events = feed.events(self._analyser.reset(row), ts)
             feed.forget()
         self._tell(*events)
+
+    def _notice_suspension(self) -> None:
+        """What was on when the machine was suspended has ended then."""
+        suspended = self._clock.suspended()
+        for_s, self._suspended = suspended - self._suspended, suspended
+        if for_s <= SUSPENDED_S:
+            return
+        log.warning("this machine was suspended for %.0f s: all feeds begin anew", for_s)
+        now = self._clock.now()
+        for row, feed in enumerate(self.feeds):
+            self._begin_anew(row, now)
+            with self._lock:
+                state = feed.state_if_changed(now)
+            self._tell(state)
 
     def _shift(self, feed: Feed, seconds: float) -> None:
         log.info("feed %s: the clock was set, times move by %s s", feed.id, f"{seconds:+.1f}")

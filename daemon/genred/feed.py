@@ -111,9 +111,13 @@ class Feed:
         self._lag_ms = 0.0
         self._state_told: tuple[object, ...] = ()
 
-    def take(self, decision: Decision, chunk: Chunk, lag_s: float) -> None:
-        """Remember a decision, the chunk it came of and how late it was."""
+    def take(self, decision: Decision, chunk: Chunk, lag_s: float) -> bool:
+        """Remember a decision, the chunk it came of and how late it was.
+
+        Tells whether all is as it was, so that there is nothing to say.
+        """
         self._decision = decision
+        same = decision.steady and chunk.info is self._info and not chunk.shifted
         self._info = chunk.info
         self._lag_ms = lag_s * 1000
         self._judged += 1
@@ -123,6 +127,7 @@ class Feed:
         self._peaks.append(decision.peak_dbfs)
         if self._logmel.maxlen:
             self._logmel.append(decision.logmel.T * self._to_natural)
+        return same
 
     def forget(self) -> None:
         """Nothing that was heard is on any more: the audio is away."""

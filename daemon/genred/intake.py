@@ -15,9 +15,9 @@ from __future__ import annotations
 import logging
 import threading
 from collections import deque
-from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, NamedTuple
 
+from genred.clock import SUSPENDED_S
 from genred.messages import SourceStatus
 from genred.ring import Ring
 from genred.sources.base import StreamInfo
@@ -39,8 +39,7 @@ ROOM_WAIT_S = 0.1
 """How often a fast source that waits for room looks whether it must stop."""
 
 
-@dataclass(frozen=True, slots=True)
-class Chunk:
+class Chunk(NamedTuple):
     """One hop of audio, as taken; the samples are in the caller's array."""
 
     start: float
@@ -62,7 +61,9 @@ class FeedIntake:
     """The way in of one feed; :class:`~genred.sources.base.Intake` for the source.
 
     ``rate`` and ``hop`` are the model's, mono. ``wake`` is set whenever the consumer has something
-    to do: a whole hop, a change of status. All counters only grow and may be read by any thread.
+    to do, and the intake is then in ``ready`` (once, as a rule): a whole hop, a change of status.
+    The consumer takes it out, calls :meth:`taken_up` and looks after it. All counters only grow
+    and may be read by any thread.
     """
 
     def __init__(
@@ -73,6 +74,7 @@ class FeedIntake:
         buffer_s: float,
         wake: threading.Event,
         clock: Clock,
+        ready: deque[FeedIntake] | None = None,
     ) -> None:
         self.feed = feed
         self.rate = rate
@@ -88,8 +90,11 @@ class FeedIntake:
         self.last_write = clock.monotonic()
         """The clock's monotonic time at which audio came last, or the source was opened."""
         self._clock = clock
+        self._suspended = clock.suspended()
         self._wake = wake
-        self._ring = Ring(max(round(buffer_s * rate), HOPS_HELD * hop))
+        self._ready = ready
+        self._queued = False
+        self._ring = Ring(max(round(buffer_s * rate), HOPS_HELD * hop), piece=hop)
         self._lock = threading.Lock()
         self._epochs: deque[Anchor] = deque()
         self._infos: deque[tuple[int, StreamInfo]] = deque()
@@ -148,7 +153,8 @@ class FeedIntake:
         if len(samples) == 0:
             return
         self.realtime = True
-        if self._clock.monotonic() - self.last_write - len(samples) / self.rate > STALLED_S:
+        now = self._clock.monotonic()
+        if now - self.last_write - len(samples) / self.rate > STALLED_S:
             self.gap("nothing came for a while")
         self._mark(len(samples), captured_at)
         self._ring.write(samples)
@@ -208,11 +214,15 @@ class FeedIntake:
             self.last_error = error
         if status is not self.status:
             self.status = status
-            self._wake.set()
+            self._call()
 
     def _mark(self, count: int, captured_at: float | None) -> None:
         """Set down what changes with the next sample, before that sample can be read."""
         index = self._ring.written
+        suspended = self._clock.suspended()
+        if suspended - self._suspended > SUSPENDED_S:
+            self._suspended = suspended
+            self.gap("the machine was suspended")
         with self._lock:
             if self._broken:
                 now, monotonic = self._clock.now(), self._clock.monotonic()
@@ -224,7 +234,7 @@ class FeedIntake:
                         index,
                         captured_at,
                         arrived=(index + count, monotonic),
-                        offset=now - monotonic if told is None else told,
+                        offset=now - monotonic - suspended if told is None else told,
                     )
                 )
                 self._broken = False
@@ -245,10 +255,29 @@ class FeedIntake:
         self.last_write = self._clock.monotonic()
         with self._lock:
             self._arrivals.append((self._ring.written, self.last_write))
-        if self._ring.available() >= self.hop:
+        if not self._queued and self._ring.available() >= self.hop:
+            self._call()
+
+    def _call(self) -> None:
+        """Have the consumer look here."""
+        if self._ready is not None:
+            self._queued = True
+            self._ready.append(self)
+        # Setting it takes a lock. Where it is set already the consumer has yet to clear it, and
+        # looks at what is ready only after that.
+        if not self._wake.is_set():
             self._wake.set()
 
     # ---- the engine's side ----------------------------------------------------------------------
+
+    def taken_up(self) -> None:
+        """The consumer has it out of ``ready``: what comes from now on calls anew."""
+        self._queued = False
+
+    def call_again(self) -> None:
+        """Another hop is there already."""
+        if not self._queued:
+            self._call()
 
     def available(self) -> int:
         """Samples waiting, at most what the ring holds."""
@@ -277,10 +306,15 @@ class FeedIntake:
             else:
                 self._fresh = True
                 logger.debug("feed %s: analysis was overtaken by the audio", self.feed)
-            self._room_freed.set()
-        self._room_freed.set()
+            self._free_room()
+        self._free_room()
         self.heard_samples += hop
         return self._chunk(start)
+
+    def _free_room(self) -> None:
+        # Only sources that wait for room clear it; setting it takes a lock.
+        if not self._room_freed.is_set():
+            self._room_freed.set()
 
     def _chunk(self, start: int) -> Chunk:
         end = start + self.hop
@@ -297,12 +331,7 @@ class FeedIntake:
             *self._arrival, self.hop / self.rate, realtime=self.realtime
         )
         return Chunk(
-            start=began + shifted,
-            end=self._timeline.time(end),
-            fresh=fresh,
-            arrived=self._arrival[1],
-            info=self._info,
-            shifted=shifted,
+            began + shifted, self._timeline.time(end), fresh, self._arrival[1], self._info, shifted
         )
 
     def _pass_epochs(self, position: int) -> None:

@@ -12,6 +12,11 @@ memory models?", MSPC 2012):
 The reader copies only below ``written`` and then looks at ``claimed``: whatever lies less than
 ``capacity`` behind it cannot have been touched meanwhile. CPython makes loads and stores of an
 attribute atomic and keeps their order.
+
+A ring whose reader always takes pieces of one size (``piece``) may go back to its beginning while
+less than a piece is unread: the reader touches nothing then. The writer moves the rest there, and
+as long as the reader keeps up only the first few pieces of the ring are ever used. The rest costs
+no memory before it is needed, and what is written is still in the cache when it is read.
 """
 
 from __future__ import annotations
@@ -31,12 +36,15 @@ class Ring:
     the one consumer; the properties may be read by both.
     """
 
-    def __init__(self, capacity: int, channels: int = 1) -> None:
+    def __init__(self, capacity: int, channels: int = 1, piece: int = 0) -> None:
         if capacity < 1 or channels < 1:
             raise ValueError("a ring holds at least one frame of one channel")
         self.capacity = capacity
         self.channels = channels
+        self.piece = piece
+        """Frames that every read takes at least; 0 if that is not known."""
         self._data = np.zeros((capacity, channels), np.float32)
+        self._base = 0  # the position that stands at the beginning of the memory, or a lap after
         self._claimed = 0
         self._written = 0
         self._read = 0
@@ -83,15 +91,27 @@ class Ring:
         """
         count = len(frames)
         block = frames.reshape(count, self.channels)
+        if self._written - self._read < self.piece:
+            self._go_back()
         end = self._written + count
         self._claimed = end
         if count > self.capacity:
             block = block[count - self.capacity :]
-        start = (end - len(block)) % self.capacity
+        start = (end - len(block) - self._base) % self.capacity
         head = min(len(block), self.capacity - start)
         self._data[start : start + head] = block[:head]
-        self._data[: len(block) - head] = block[head:]
+        if head < len(block):
+            self._data[: len(block) - head] = block[head:]
         self._written = end
+
+    def _go_back(self) -> None:
+        """Move what is unread, less than a piece, to the beginning if it lies a piece behind."""
+        position = self._read
+        rest = self._written - position
+        at = (position - self._base) % self.capacity
+        if self.piece <= at <= self.capacity - rest:
+            self._data[:rest] = self._data[at : at + rest]
+            self._base = position
 
     def read(self, out: NDArray[np.float32]) -> bool:
         """Fill ``out`` ``[n, channels]`` (``[n]`` for one channel) with the oldest unread frames.
@@ -103,15 +123,18 @@ class Ring:
         count = len(out)
         if count > self.capacity:
             raise ValueError(f"{count} frames can never be in a ring of {self.capacity}")
+        if count < self.piece:
+            raise ValueError(f"{count} frames are less than a piece of {self.piece}")
         start = self._read
         if self._written - start < count:
             return False
         if self.oldest <= start:
             target = out.reshape(count, self.channels)
-            first = start % self.capacity
+            first = (start - self._base) % self.capacity
             head = min(count, self.capacity - first)
             target[:head] = self._data[first : first + head]
-            target[head:] = self._data[: count - head]
+            if head < count:
+                target[head:] = self._data[: count - head]
             if self.oldest <= start:
                 self._read = start + count
                 return True
