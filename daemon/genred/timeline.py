@@ -9,7 +9,8 @@ follow it slowly: they never run back, and no length of time is wrong by more th
 
 The system clock itself may be set. A small step is followed as slowly. A large one is followed at
 once, and whoever keeps times is told by how much to move them all, so that every interval keeps its
-length.
+length. A machine that was suspended is another matter: no clock was set, audio is missing, and
+what was heard before keeps its times (:class:`genred.intake.FeedIntake` begins a new stretch).
 """
 
 from __future__ import annotations
@@ -52,15 +53,19 @@ class Anchor:
     arrived: tuple[int, float] = (0, 0.0)
     """The position after the first block, and the monotonic time at which that came."""
     offset: float = 0.0
-    """The system clock less the monotonic one, at that time."""
+    """The system clock less the one that counts suspensions, at that time."""
 
 
 def offset(clock: Clock) -> float | None:
-    """The system clock less the monotonic one; None where they could not be read together."""
+    """The system clock less the one that counts suspensions: changes only when the former is set.
+
+    None where the two could not be read together.
+    """
+    suspended = clock.suspended()
     before = clock.monotonic()
     now = clock.now()
     after = clock.monotonic()
-    return now - before if after - before <= READ_CLOCKS_S else None
+    return now - before - suspended if after - before <= READ_CLOCKS_S else None
 
 
 class Timeline:

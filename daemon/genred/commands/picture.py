@@ -196,6 +196,10 @@ class AudioClock:
         """The machine's own."""
         return time.monotonic()
 
+    def suspended(self) -> float:
+        """Never."""
+        return 0.0
+
     def wait(self, event: threading.Event, seconds: float) -> bool:
         """Wait for ``event`` at most ``seconds``."""
         return event.wait(seconds)
