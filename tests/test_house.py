@@ -54,6 +54,8 @@ MAY_IMPORT = {
     # → events → publishers and display, which know nothing of sound
     "publishers": {*WORDS, "__version__", "history", "settings", "views"},
     "history": {*WORDS, "dashboard", "settings"},
+    # and to whoever watches from elsewhere
+    "watch": {*WORDS, "dashboard", "publishers", "settings", "views"},
     "dashboard": {*WORDS, "settings", "views"},
     # ... which also judges clips, in a process of its own
     "web": {

@@ -24,6 +24,7 @@ COMMANDS: Final = (
     "run",
     "demo",
     "tag",
+    "watch",
     "history",
     "devices",
     "check_config",

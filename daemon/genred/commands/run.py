@@ -18,6 +18,7 @@ from genred.commands.common import add_config_options, load
 from genred.commands.serving import LOGMEL_S, STRIP_S, web_publisher
 from genred.errors import ConfigError, GenredError, InternalError, UsageError
 from genred.history.place import written_to
+from genred.watch.place import socket_path
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Sequence
@@ -202,6 +203,7 @@ def _run(args: argparse.Namespace, manager: ServiceManager) -> int:
             scores=settings.mqtt.scores,
             display=_display(settings, dashboard=dashboard),
         )
+        _let_watch(engine, settings, stack)
         if web is not None:
             web.attach(engine)
         reloader = None
@@ -233,9 +235,23 @@ def _display(settings: Settings, *, dashboard: bool) -> Display:
     display = Display()
     if dashboard:
         display = Display(DASHBOARD_LOGMEL_S, settings.dashboard.strip_minutes * 60)
+    elif socket_path(settings.dashboard, os.environ) is not None:
+        display = Display(DASHBOARD_LOGMEL_S, STRIP_S)
     if settings.web.enabled:
         display = Display(LOGMEL_S, max(STRIP_S, display.strip_s))
     return display
+
+
+def _let_watch(engine: Engine, settings: Settings, stack: ExitStack) -> None:
+    """Let others on this machine look on, where there is a place for the socket."""
+    path = socket_path(settings.dashboard, os.environ)
+    if path is None:
+        return
+    from genred.watch.server import WatchServer
+
+    server = WatchServer(path, engine.view, settings.dashboard)
+    server.start()
+    stack.callback(server.stop)
 
 
 def _feeds(args: argparse.Namespace, settings: Settings, *, demo: bool) -> Sequence[FeedSettings]:

@@ -18,6 +18,9 @@ if TYPE_CHECKING:
     from genred.dashboard.cells import Part
     from genred.views import FeedView
 
+OFFLINE = "offline"
+"""What a watcher says of a feed whose daemon is not heard of; no source says so itself."""
+
 _AWAY: dict[str, tuple[str, Style]] = {
     SourceStatus.STARTING: ("starting", MUTED),
     SourceStatus.STALLED: ("stalled", WARN),
@@ -25,6 +28,7 @@ _AWAY: dict[str, tuple[str, Style]] = {
     SourceStatus.RETRYING: ("retrying", BAD),
     SourceStatus.ENDED: ("ended", MUTED),
     SourceStatus.FAILED: ("failed", BAD),
+    OFFLINE: ("offline", BAD),
 }
 
 

@@ -1,4 +1,4 @@
-"""The keyboard of the dashboard: which feed is in focus, and leaving."""
+"""The keyboard of the dashboard: which feed is in focus, which node is shown, and leaving."""
 
 from __future__ import annotations
 
@@ -29,6 +29,8 @@ class Key(Enum):
 
     NEXT = auto()
     PREVIOUS = auto()
+    NEXT_NODE = auto()
+    PREVIOUS_NODE = auto()
     REDRAW = auto()
     QUIT = auto()
 
@@ -42,6 +44,8 @@ _MEANING = {
     b"\x1b[A": Key.PREVIOUS,
     b"\x1b[D": Key.PREVIOUS,
     b"k": Key.PREVIOUS,
+    b"n": Key.NEXT_NODE,
+    b"p": Key.PREVIOUS_NODE,
     b"\x0c": Key.REDRAW,
     b"q": Key.QUIT,
 }

@@ -53,7 +53,9 @@ class Dashboard:
     """Shows what ``view`` returns on ``console`` until told to stop.
 
     For the main thread: ``view`` is called there, at most ``settings.frames_per_second`` times a
-    second. Tab and the arrow keys move the focus, ``q`` leaves.
+    second. Tab and the arrow keys move the focus, ``q`` leaves. ``notice`` may have something to
+    say above the last warning; ``turn`` shows another node, so many further on. Where this process
+    is not ``listening`` itself, it ends when the terminal goes away.
     """
 
     def __init__(
@@ -61,9 +63,16 @@ class Dashboard:
         view: Callable[[], NodeView],
         settings: DashboardSettings,
         console: Console | None = None,
+        *,
+        notice: Callable[[], str] = str,
+        turn: Callable[[int], None] | None = None,
+        listening: bool = True,
     ) -> None:
         self._view = view
         self._settings = settings
+        self._notice = notice
+        self._turn = turn
+        self._listening = listening
         self._console = Console(highlight=False) if console is None else console
         self._shown: list[Line] = []
         self._size = (0, 0)
@@ -90,6 +99,8 @@ class Dashboard:
                 with self._screen():
                     self._loop(ended, warning, keys, held)
             except TerminalGoneError as error:
+                if not self._listening:
+                    return
                 log.warning("the terminal is gone (%s): listening goes on without it", error)
                 while not ended():
                     time.sleep(WITHOUT_TERMINAL_S)
@@ -100,7 +111,7 @@ class Dashboard:
         while not ended():
             began = time.monotonic()
             spent = time.thread_time()
-            self.draw(warning.text())
+            self.draw(self._notice() or warning.text())
             held.trim()
             spent = time.thread_time() - spent
             self._mean_cost += SMOOTHING * (spent - self._mean_cost)
@@ -119,6 +130,10 @@ class Dashboard:
                 return False
             if key is Key.REDRAW:
                 self._repaint_at = 0.0
+            elif key in (Key.NEXT_NODE, Key.PREVIOUS_NODE):
+                if self._turn is not None:
+                    self._turn(1 if key is Key.NEXT_NODE else -1)
+                    self.focus = 0
             else:
                 self.focus += 1 if key is Key.NEXT else -1
         return True

@@ -45,7 +45,9 @@ def picture(feed: FeedView, width: int, height: int, ink: Ink) -> Block:
     columns = dots.shape[0]
     if not columns:
         empty = line(width, [("·" * width, FAINT)])
-        middle = line(width, [(" " * max((width - 15) // 2, 0), None), ("no sound so far", FAINT)])
+        # Where sounds cannot come from there is no rate of them either: over a broker.
+        why = "no sound so far" if feed.frame_rate else "no picture over MQTT"
+        middle = line(width, [(" " * max((width - len(why)) // 2, 0), None), (why, FAINT)])
         return Block(width, [middle if at == height // 2 else empty for at in range(height)])
     brightest, span = _scale(float(dots.min()), float(dots.max()))
     scaled = np.clip((dots - brightest) / span + 1.0, 0.0, 1.0)
