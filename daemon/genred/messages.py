@@ -50,8 +50,9 @@ class SourceStatus(StrEnum):
     RETRYING = "retrying"
     """The same, after it has failed for so long that somebody should look."""
     ENDED = "ended"
+    """Its audio is over, and there is nothing to open again."""
     FAILED = "failed"
-    """For good: it is not opened again."""
+    """What was named on the command line could not be opened: for good."""
 
     @property
     def open(self) -> bool:
@@ -91,8 +92,11 @@ class Message:
     """The last part of the MQTT topic, and the message's name in JSON lines."""
 
     feed: str
+    """The feed's id; empty for the node's own."""
     ts: float
+    """Capture time of the newest audio that it speaks of; where none is heard, the time."""
     seq: int
+    """Rises by one from message to message of the same feed and topic."""
 
     def to_dict(self) -> dict[str, Any]:
         """Plain JSON-able values; times as ISO 8601."""
@@ -128,10 +132,15 @@ class NodeInfo(Message):
     topic: ClassVar[str] = "info"
 
     version: str
+    """Of genred."""
     model: dict[str, Any]
+    """Name, rate and timing of the model."""
     labels: list[str]
+    """What it can say, beside ``silence`` and ``unknown``."""
     provider: str
+    """What it runs on: ``cpu`` or ``cuda``."""
     started_at: float
+    """When the daemon was started."""
     lost_messages: int = 0
     """Events and scores since the start that this reader was never sent, because the broker was
     away or slow for too long; each publisher fills in its own."""
@@ -144,15 +153,23 @@ class FeedState(Message):
     topic: ClassVar[str] = "state"
 
     label: str = UNKNOWN
+    """What is on: a label of the model, ``silence`` or ``unknown``."""
     kind: str = Kind.UNKNOWN.value
+    """Its kind: ``music``, ``speech``, ``noise``, ``silence`` or ``unknown``."""
     confidence: float = 0.0
+    """Its smoothed probability, 0 to 1."""
     since: float | None = None
+    """When it began; null before anything was said."""
     scores: dict[str, float] = field(default_factory=dict)
     """Smoothed probabilities by label, they sum to 1; empty until a whole window was heard."""
     level_dbfs: float = -120.0
+    """Level of the newest audio (RMS of one hop, dB relative to full scale)."""
     dead_air: bool = False
+    """Has it been silent for longer than ``judgement.dead_air_after_s``."""
     station: str | None = None
+    """The station's name, if it tells one."""
     title: str | None = None
+    """What it says is on, or the file's name."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -167,14 +184,23 @@ class FeedEvent(Message):
     topic: ClassVar[str] = "event"
 
     event_type: str
+    """What has happened, see there."""
     label: str
+    """Of the segment that begins or is over."""
     kind: str
+    """The label's kind."""
     confidence: float
+    """At its beginning; of one that is over, the mean."""
     start: float
+    """When the segment began: before the event, by as long as it took to be sure."""
     end: float | None = None
+    """When it was over; with ``ended`` alone."""
     previous: str | None = None
+    """The label before; with ``changed`` alone."""
     previous_seconds: float | None = None
+    """For how long that was on."""
     title: str | None = None
+    """What the station says is on."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -184,9 +210,13 @@ class FeedScores(Message):
     topic: ClassVar[str] = "scores"
 
     raw: dict[str, float]
+    """Calibrated probabilities of the newest window by label."""
     smoothed: dict[str, float]
+    """The same after smoothing over time; they sum to 1."""
     label: str
+    """What is said to be on."""
     level_dbfs: float
+    """Level of the newest audio."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -196,20 +226,27 @@ class FeedHealth(Message):
     topic: ClassVar[str] = "health"
 
     status: str = SourceStatus.STARTING.value
+    """What its source is doing, see there."""
     heard_seconds: float = 0.0
+    """Audio that was analysed since the start."""
     decisions: int = 0
+    """Windows that were judged."""
     overflows: int = 0
     """Times the sound card or the ring was overrun."""
     dropped_seconds: float = 0.0
     """Audio lost by those."""
     gaps: int = 0
+    """Times audio was missing, for whatever reason."""
     reconnects: int = 0
+    """Times the source was opened again."""
     lag_ms: float = 0.0
     """From the end of the newest window's audio to its decision."""
     drift_ppm: float = 0.0
     """By how much the source is faster (above 0) or slower than its nominal rate."""
     level_dbfs: float = -120.0
+    """Level of the newest audio."""
     last_error: str = ""
+    """What ails it, or has last ailed it."""
 
 
 FEED_MESSAGES: tuple[type[Message], ...] = (FeedState, FeedEvent, FeedScores, FeedHealth)
