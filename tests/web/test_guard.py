@@ -137,9 +137,7 @@ def test_pages_of_other_origins_can_do_nothing(serve):
             "sec-websocket-key": "AAAAAAAAAAAAAAAAAAAAAA==",
         }
         assert served.get("/api/v1/live", headers=upgrade).status_code == 403
-    own = served.client.post(
-        "/api/v1/session", json={"token": ""}, headers={"origin": served.url}
-    )
+    own = served.client.post("/api/v1/session", json={"token": ""}, headers={"origin": served.url})
     assert own.status_code == 200
 
 
@@ -157,7 +155,9 @@ def test_every_answer_forbids_what_it_does_not_need(serve, path):
 )
 def test_the_page_is_all_that_is_served_of_the_disk(serve, path):
     with socket.create_connection(("127.0.0.1", serve().publisher.port)) as line:
-        line.sendall(f"GET {path} HTTP/1.1\r\nhost: localhost\r\nconnection: close\r\n\r\n".encode())
+        line.sendall(
+            f"GET {path} HTTP/1.1\r\nhost: localhost\r\nconnection: close\r\n\r\n".encode()
+        )
         line.settimeout(5)
         answer = b""
         while data := line.recv(65536):
@@ -202,5 +202,3 @@ def test_reachable_without_token_is_refused_by_the_command(genred):
     )
     assert done.returncode == 78
     assert "there is no token" in done.stderr
-
-

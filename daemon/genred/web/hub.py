@@ -194,5 +194,5 @@ class Hub:
 
 
 def dumps(value: Any) -> str:
-    """Compact JSON in one line."""
-    return json.dumps(value, ensure_ascii=False, separators=(",", ":"))
+    """Compact JSON in one line, of ASCII: some clients take U+2028 in a title for a line's end."""
+    return json.dumps(value, separators=(",", ":"))

@@ -47,21 +47,21 @@ _EVENT: Final[dict[str, Any]] = {
     "feed": "radio",
     "ts": "2026-01-31T08:57:13.000Z",
     "seq": 5,
-    "event_type": "changed",
+    "event_type": "ended",
     "label": "jazz",
     "kind": "music",
     "confidence": 0.71,
     "start": "2026-01-31T08:57:12.000Z",
-    "end": None,
+    "end": "2026-01-31T08:59:20.000Z",
     "previous": "speech",
     "previous_seconds": 61.5,
-    "title": None,
+    "title": "A Band - A Song",
 }
 _SEGMENT: Final[dict[str, Any]] = {
     "label": "jazz",
     "kind": "music",
     "start": "2026-01-31T08:57:12.000Z",
-    "end": None,
+    "end": "2026-01-31T08:59:20.000Z",
     "confidence": 0.83,
 }
 _FEED: Final[dict[str, Any]] = {
