@@ -68,7 +68,7 @@ def test_exit_codes_are_those_of_the_code():
     assert told == {"0", *stays[1].split()}
 
 
-@pytest.mark.parametrize("name", ["operations.md", "security.md"])
+@pytest.mark.parametrize("name", ["operations.md", "security.md", "archives.md", "containers.md"])
 def test_links_lead_somewhere(name):
     for target in re.findall(r"\]\(([^)#:]+)\)", (DOCS / name).read_text("utf-8")):
         assert (DOCS / target).exists(), target

@@ -61,7 +61,7 @@ def available() -> None:
         import PIL  # noqa: F401, PLC0415 - needed by few
     except ImportError:
         raise UnavailableError(
-            "--plot needs Pillow, which is not installed", "pip install 'pillow>=12,<14'"
+            "--plot needs Pillow, which is not installed", "it comes with genred[web]"
         ) from None
 
 

@@ -11,7 +11,6 @@ from rich.progress import (
     Progress,
     TaskProgressColumn,
     TextColumn,
-    TimeElapsedColumn,
     TimeRemainingColumn,
 )
 
@@ -53,9 +52,8 @@ class Watcher:
                 BarColumn(),
                 TaskProgressColumn(),
                 TextColumn("{task.fields[speed]}"),
-                TimeElapsedColumn(),
-                TextColumn("left"),
                 TimeRemainingColumn(),
+                TextColumn("left"),
                 console=console,
                 speed_estimate_period=SPEED_S,
                 # Standard output may be a file or another program's.
