@@ -188,6 +188,59 @@ class Augment(_Table):
     those in time."""
 
 
+class Airing(_Table):
+    """``[airing]``: train on passages of made-up radio in place of single windows.
+
+    For networks that remember. They are put together from spectrograms that are kept on disk, so
+    that of ``[augment]`` levels, equaliser, low-pass, noise, speech over music and masks are done
+    there, and speed and codecs once for each rendering.
+    """
+
+    seconds: float = Field(default=0.0, ge=0)
+    """How long a passage is; 0 trains on single windows."""
+
+    renderings: int = Field(default=2, ge=1)
+    """The recording itself, and others as radio plays it."""
+
+    pieces: tuple[float, ...] = Field(default=(0.4, 0.4, 0.2), min_length=1)
+    """How often a passage has one, two, three … pieces."""
+
+    cross_fade_p: float = Field(default=0.3, ge=0, le=1)
+    cross_fade_s: tuple[float, float] = (0.3, 2.0)
+    pause_p: float = Field(default=0.25, ge=0, le=1)
+    pause_s: tuple[float, float] = (0.2, 1.0)
+    """How often pieces go over into each other or have a pause between them; else it is a cut."""
+
+    level_db: float = Field(default=5.0, ge=0)
+    """Pieces are louder or quieter than the passage by up to so much."""
+
+    noise_under_p: float = Field(default=0.15, ge=0, le=1)
+    noise_under_db: tuple[float, float] = (8.0, 30.0)
+    """Everyday noise under music and speech, so much quieter."""
+
+    compress_p: float = Field(default=0.4, ge=0, le=1)
+    """A compressor that takes 20 to 70 % off the level's movements."""
+
+
+class Teaching(_Table):
+    """``[teaching]``: what a teacher adds, where one is given (``--teacher``)."""
+
+    embedding: float = Field(default=3.0, ge=0)
+    """Weight of predicting its embedding, whose variance counts as 1."""
+
+    components: int = Field(default=256, ge=1, le=1024)
+    """Principal components of it that are predicted."""
+
+    generated: float = Field(default=0.5, ge=0, le=1)
+    """Share of its opinion in the labels of what is never scored, such as generated music."""
+
+    real: float = Field(default=0.0, ge=0, le=1)
+    """Share of its opinion in the labels of the rest."""
+
+    unlabelled: float = Field(default=0.15, ge=0, lt=1)
+    """Share of ``data.unlabelled`` among the pieces."""
+
+
 class Training(_Table):
     """``[training]``: the loop."""
 
@@ -281,6 +334,8 @@ class Recipe(_Table):
     split: Split = Split()
     network: NetworkChoice
     augment: Augment = Augment()
+    airing: Airing = Airing()
+    teaching: Teaching = Teaching()
     training: Training = Training()
     card: Card = Card()
     published: tuple[Published, ...] = ()

@@ -154,7 +154,7 @@ def load(
     ]
     left_out = {item.path for item in unusable}
     clips = [clip for clip in clips if clip.path not in left_out]
-    aside = _unlabelled(listed, clips, recipe, cache) if training else ()
+    aside = _unlabelled(listed, clips, found, recipe, cache) if training else ()
     samples = cache.samples()
 
     blocks = {path: _levels(samples, found[path], settings.sample_rate) for path in found}
@@ -194,10 +194,14 @@ def matches(dataset: str, patterns: Iterable[str]) -> bool:
 
 
 def _chosen(clips: list[Clip], recipe: Recipe, console: Console) -> list[Clip]:
-    kept = [clip for clip in clips if not matches(clip.dataset, recipe.data.exclude)]
+    kept = [
+        clip
+        for clip in clips
+        if not matches(clip.dataset, recipe.data.exclude)
+        and clip.label != recipe.data.unlabelled
+    ]
     if recipe.data.labels:
         wanted = {label.name for label in recipe.data.labels}
-        wanted.add(recipe.data.unlabelled)
         other = Counter(clip.label for clip in kept if clip.label not in wanted)
         if other:
             listed = ", ".join(f"{label} ({count})" for label, count in sorted(other.items()))
@@ -206,7 +210,11 @@ def _chosen(clips: list[Clip], recipe: Recipe, console: Console) -> list[Clip]:
 
 
 def _unlabelled(
-    listed: Sequence[Clip], labelled: Sequence[Clip], recipe: Recipe, cache: Cache
+    listed: Sequence[Clip],
+    labelled: Sequence[Clip],
+    heard: dict[Path, Stored],
+    recipe: Recipe,
+    cache: Cache,
 ) -> tuple[Stored, ...]:
     """Recordings without a label, but for those of groups that have recordings with one."""
     if not recipe.data.unlabelled:
@@ -214,7 +222,6 @@ def _unlabelled(
     known = {clip.group for clip in labelled}
     paths = [c.path for c in listed if c.label == recipe.data.unlabelled and c.group not in known]
     found, _ = cache.fetch(paths, lambda _done, _all: None)
-    heard, _ = cache.fetch([clip.path for clip in labelled], lambda _done, _all: None)
     twice = {stored.digest for stored in heard.values()}
     usable = {
         stored.digest: stored

@@ -19,7 +19,7 @@ from genred.errors import ConfigError
 if TYPE_CHECKING:
     from genred_train.networks.base import Network
 
-_NOT_NETWORKS = {"base"}
+_NOT_NETWORKS = {"base", "stages"}
 
 
 class NetworkModule(Protocol):

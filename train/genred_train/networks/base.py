@@ -3,10 +3,23 @@
 from __future__ import annotations
 
 import abc
+from dataclasses import dataclass
 from typing import Literal
 
 import torch
 from torch import Tensor, nn
+
+
+@dataclass(frozen=True, slots=True)
+class Said:
+    """What a network says of a passage, decision by decision."""
+
+    logits: Tensor
+    """``[batch, decisions, labels]``."""
+
+    vectors: Tensor
+    """``[batch, decisions, units]``: what the last second is to it, before any label."""
+
 
 Normalisation = Literal["bands", "window", "none"]
 
@@ -195,6 +208,11 @@ class StreamableNetwork(Network):
 
     def step(self, logmel: Tensor, memory: list[Tensor]) -> tuple[Tensor, list[Tensor]]:
         """Classify the window that ends with the new frames ``[batch, n_mels, new]``."""
+        window, following = self._advance(logmel, memory)
+        return self.head(window), following
+
+    def _advance(self, logmel: Tensor, memory: list[Tensor]) -> tuple[Tensor, list[Tensor]]:
+        """The positions of the window that ends with the new frames, and what is kept."""
         following: list[Tensor] = []
         caches = iter(memory[:-1])
         activations = self.standardise(logmel).unsqueeze(1)
@@ -206,7 +224,7 @@ class StreamableNetwork(Network):
         history = memory[-1]
         window = torch.cat([history, activations], dim=3)[..., -self.positions :]
         following.append(window[..., window.shape[3] - history.shape[3] :])
-        return self.head(window), following
+        return window, following
 
     def set_normalisation(self, mean: Tensor, scale: Tensor) -> None:
         """Take the mean and standard deviation ``[n_mels]`` of the training frames."""

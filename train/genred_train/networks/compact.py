@@ -13,6 +13,7 @@ from pydantic import BaseModel, ConfigDict, Field
 from torch import Tensor, nn
 
 from genred_train.networks.base import Stage, Standardise, StreamableNetwork
+from genred_train.networks.stages import Convolution, JoinBands, Separable, bands_after
 
 
 class Options(BaseModel):
@@ -28,74 +29,6 @@ class Options(BaseModel):
 
     dropout: float = Field(default=0.3, ge=0, lt=1)
     """How much of the pooled vector is dropped in training."""
-
-
-class _Convolution(Stage):
-    """Convolution, batch normalisation, ReLU; padded along the bands alone."""
-
-    def __init__(
-        self, channels: tuple[int, int], kernel: tuple[int, int], stride: tuple[int, int]
-    ) -> None:
-        super().__init__()
-        self.time_kernel, self.time_stride = kernel[1], stride[1]
-        self.layers = nn.Sequential(
-            nn.Conv2d(*channels, kernel, stride, padding=(kernel[0] // 2, 0), bias=False),
-            nn.BatchNorm2d(channels[1]),
-            nn.ReLU(),
-        )
-
-    def forward(self, activations: Tensor) -> Tensor:
-        result: Tensor = self.layers(activations)
-        return result
-
-
-class _Separable(Stage):
-    """Depthwise convolution along bands and time, then a pointwise one, with a short cut."""
-
-    def __init__(
-        self, channels: tuple[int, int], kernel: tuple[int, int], stride: tuple[int, int]
-    ) -> None:
-        super().__init__()
-        self.time_kernel, self.time_stride = kernel[1], stride[1]
-        # Odd and unstrided: the value in the middle of the kernel can be added as it is.
-        self.short_cut = channels[0] == channels[1] and stride == (1, 1) and kernel[1] % 2 == 1
-        self.depthwise = nn.Sequential(
-            nn.Conv2d(
-                channels[0],
-                channels[0],
-                kernel,
-                stride,
-                padding=(kernel[0] // 2, 0),
-                groups=channels[0],
-                bias=False,
-            ),
-            nn.BatchNorm2d(channels[0]),
-            nn.ReLU(),
-        )
-        self.pointwise = nn.Sequential(
-            nn.Conv2d(*channels, 1, bias=False), nn.BatchNorm2d(channels[1])
-        )
-
-    def forward(self, activations: Tensor) -> Tensor:
-        result: Tensor = self.pointwise(self.depthwise(activations))
-        if self.short_cut:
-            edge = self.time_kernel // 2
-            result = result + activations[..., edge : activations.shape[3] - edge]
-        return torch.relu(result)
-
-
-class _JoinBands(Stage):
-    """One convolution over all bands at once: what is left is a vector a position."""
-
-    def __init__(self, channels: tuple[int, int], bands: int) -> None:
-        super().__init__()
-        self.layers = nn.Sequential(
-            nn.Conv2d(*channels, (bands, 1), bias=False), nn.BatchNorm2d(channels[1]), nn.ReLU()
-        )
-
-    def forward(self, activations: Tensor) -> Tensor:
-        result: Tensor = self.layers(activations)
-        return result
 
 
 class _Head(nn.Module):
@@ -125,25 +58,19 @@ class Compact(StreamableNetwork):
         w = options.widths
         self.standardise = Standardise(n_mels)
         stages: list[Stage] = [
-            _Convolution((1, w[0]), (5, 4), (2, 2)),
-            _Convolution((w[0], w[1]), (3, 3), (2, 1)),
-            _Separable((w[1], w[2]), (3, 4), (2, 2)),
-            _Separable((w[2], w[3]), (3, 3), (1, 1)),
-            _Separable((w[3], w[4]), (3, 3), (2, 1)),
+            Convolution((1, w[0]), (5, 4), (2, 2)),
+            Convolution((w[0], w[1]), (3, 3), (2, 1)),
+            Separable((w[1], w[2]), (3, 4), (2, 2)),
+            Separable((w[2], w[3]), (3, 3), (1, 1)),
+            Separable((w[3], w[4]), (3, 3), (2, 1)),
         ]
         bands = n_mels
         for stage in stages:
-            bands = _bands_after(stage, bands)
-        stages.append(_JoinBands((w[4], w[5]), bands))
+            bands = bands_after(stage, bands)
+        stages.append(JoinBands((w[4], w[5]), bands))
         self.stages = nn.ModuleList(stages)
         self.head = _Head(w[5], labels, options)
         self.settle()
-
-
-def _bands_after(stage: Stage, bands: int) -> int:
-    convolution = next(module for module in stage.modules() if isinstance(module, nn.Conv2d))
-    kernel, stride = convolution.kernel_size[0], convolution.stride[0]
-    return (bands + 2 * (kernel // 2) - kernel) // stride + 1
 
 
 OPTIONS = Options

@@ -1,0 +1,85 @@
+"""What a teacher has to say of recordings: its embedding, and its opinion of their labels."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from genred_train.judging import softmax
+from genred_train.teacher import yamnet, yardstick
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+    from numpy.typing import NDArray
+
+    from genred_train.data.corpus import Corpus
+    from genred_train.teacher.classifier import Classifier
+
+# Frames that the principal components are found on.
+_COMPONENT_FRAMES = 20_000
+
+# Decisions of a lesson are a quarter of a second apart, the first after a second.
+_FIRST_S, _APART_S = 1.0, 0.25
+
+
+@dataclass(frozen=True)
+class Components:
+    """Principal components of standardised embeddings.
+
+    ``project`` returns ``[items, components]`` whose squares add up to about one.
+    """
+
+    mean: NDArray[np.float32]
+    scale: NDArray[np.float32]
+    basis: NDArray[np.float32]
+
+    @classmethod
+    def of(cls, frames: NDArray[np.float32], count: int) -> Components:
+        """The first ``count`` of ``frames [items, width]``."""
+        mean, deviation = frames.mean(0), np.maximum(frames.std(0), 1e-3)
+        standard = (frames - mean) / deviation
+        values, vectors = np.linalg.eigh(standard.T @ standard / len(frames))
+        basis = vectors[:, ::-1][:, :count] / np.sqrt(values[::-1][:count].sum())
+        return cls(mean, 1.0 / deviation, basis.astype(np.float32))
+
+    def project(self, frames: NDArray[np.float32]) -> NDArray[np.float32]:
+        """Coordinates ``[items, components]``."""
+        return np.asarray((frames - self.mean) * self.scale @ self.basis)
+
+
+class Lessons:
+    """The teacher's words on each recording, learnt from the training split alone."""
+
+    def __init__(
+        self,
+        corpus: Corpus,
+        embedded: Mapping[str, NDArray[np.float16]],
+        components: int,
+        known: Classifier | None,
+        seed: int,
+    ) -> None:
+        heard = {e.stored.digest for e in corpus.entries if e.split == "train"}
+        heard |= {stored.digest for stored in corpus.unlabelled}
+        frames = np.concatenate([embedded[digest] for digest in sorted(heard)])
+        random = np.random.default_rng(seed)
+        some = random.permutation(len(frames))[:_COMPONENT_FRAMES]
+        self.components = Components.of(frames[np.sort(some)].astype(np.float32), components)
+        self.known = known or yardstick.fitted(corpus, embedded, seed, made=False)
+        self._embedded, self._rate = embedded, corpus.sample_rate
+
+    def lesson(self, digest: str, length: int) -> NDArray[np.float16]:
+        """The teacher's view of windows of a second: ``[decisions, components]``."""
+        seconds = max(length / self._rate, _FIRST_S)
+        count = int((seconds - _FIRST_S) / _APART_S) + 1
+        ends = (_FIRST_S + _APART_S * np.arange(count)) * self._rate
+        view = yamnet.at(self._embedded[digest], ends.astype(np.int64))
+        return self.components.project(view).astype(np.float16)
+
+    def opinion(self, digest: str) -> NDArray[np.float32]:
+        """What the whole recording is to the teacher: shares ``[labels]``."""
+        logits = self.known.logits(self._embedded[digest].astype(np.float32))
+        logs = np.log(np.maximum(softmax(logits), 1e-6)).mean(axis=0)
+        return np.asarray(softmax(logs[None])[0], dtype=np.float32)

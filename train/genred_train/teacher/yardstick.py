@@ -1,0 +1,112 @@
+"""The yardstick: a logistic regression on the teacher's embeddings, on the folds of a student."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from genred_train import scoring
+from genred_train.evaluation.folds import validation
+from genred_train.judging import Scored, softmax
+from genred_train.teacher import classifier, yamnet
+from genred_train.teacher.classifier import Classifier, Examples
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping, Sequence
+
+    from numpy.typing import NDArray
+
+    from genred_train.data.corpus import Corpus
+
+# At most so many frames of each recording, evenly spread, are fitted on: neighbours are alike.
+_FRAMES_A_RECORDING = 24
+
+# The share of groups that chooses the penalty.
+_INNER = 0.25
+
+
+@dataclass(frozen=True)
+class Yardstick:
+    """What the regression says of windows of a second, and whose they are."""
+
+    scored: Scored
+    positions: NDArray[np.int64]
+    penalty: float
+
+
+def examples(
+    corpus: Corpus,
+    embedded: Mapping[str, NDArray[np.float16]],
+    positions: Sequence[int],
+) -> tuple[Examples, NDArray[np.int64]]:
+    """Frames of recordings with labels and groups; and which entry each is of."""
+    names = {group: n for n, group in enumerate(sorted({e.group for e in corpus.entries}))}
+    inputs, which = [], []
+    for position in positions:
+        frames = embedded[corpus.entries[position].stored.digest]
+        many = min(len(frames), _FRAMES_A_RECORDING)
+        inputs.append(frames[np.linspace(0, len(frames) - 1, many).round().astype(int)])
+        which.append(np.full(many, position))
+    owner = np.concatenate(which)
+    label = np.array([entry.label for entry in corpus.entries])
+    group = np.array([names[entry.group] for entry in corpus.entries])
+    stacked = np.concatenate(inputs).astype(np.float32)
+    return Examples(stacked, label[owner], group[owner]), owner
+
+
+def fitted(
+    corpus: Corpus, embedded: Mapping[str, NDArray[np.float16]], seed: int, *, made: bool = True
+) -> Classifier:
+    """Fit on the training split, and on the validation split too: it chooses nothing here.
+
+    With ``made`` false, on nothing that is never scored, such as generated music.
+    """
+    entries = corpus.entries
+    positions = [
+        n for n, entry in enumerate(entries) if entry.split != "test" and (made or entry.scored)
+    ]
+    given, owner = examples(corpus, embedded, positions)
+    groups: dict[str, dict[str, int]] = {}
+    for n in positions:
+        if entries[n].scored:
+            clips = groups.setdefault(entries[n].group, {})
+            name = corpus.label_names[entries[n].label]
+            clips[name] = clips.get(name, 0) + 1
+    inner = validation(groups, _INNER, seed)
+    apart = np.array([entry.group in inner for entry in entries])[owner]
+    labels = len(corpus.labels)
+    penalty = classifier.choose(given, apart, labels)
+    return classifier.fit(given, labels, [penalty])[0]
+
+
+def judged(
+    corpus: Corpus,
+    embedded: Mapping[str, NDArray[np.float16]],
+    known: Classifier,
+    window: int,
+) -> Yardstick:
+    """What ``known`` says of the windows of the test split, side by side."""
+    chosen = scoring.windows(corpus, corpus.of("test"), window, window)
+    inputs = np.empty((chosen.starts.size, yamnet.WIDTH), np.float32)
+    for position in np.unique(chosen.positions):
+        mask = chosen.positions == position
+        digest = corpus.entries[int(position)].stored.digest
+        inputs[mask] = yamnet.at(embedded[digest], chosen.starts[mask] + window)
+    scored = scoring.scored(known.logits(inputs), chosen, 1.0)
+    return Yardstick(scored, chosen.positions, known.penalty)
+
+
+def pooled(folds: Sequence[Yardstick]) -> Yardstick:
+    """All folds as one."""
+    scored = Scored(
+        np.concatenate([fold.scored.probabilities for fold in folds]),
+        np.concatenate([fold.scored.truth for fold in folds]),
+        np.concatenate([fold.scored.groups for fold in folds]),
+    )
+    positions = np.concatenate([fold.positions for fold in folds])
+    return replace(folds[0], scored=scored, positions=positions)
+
+
+__all__ = ["Yardstick", "examples", "fitted", "judged", "pooled", "softmax"]
