@@ -16,6 +16,7 @@ import torch
 
 from genred.errors import InternalError, OutputError
 from genred.model.metadata import METADATA_KEY, FrontEnd, ModelMetadata
+from genred_train.export.layout import time_first
 from genred_train.front_end import DECIBEL, LogMel, frames_in
 
 if TYPE_CHECKING:
@@ -61,7 +62,7 @@ def build_graph(step: Step) -> onnx.ModelProto:
     model = program.model_proto
     _strip(model)
     onnx.checker.check_model(model, full_check=True)
-    return model
+    return time_first(model)
 
 
 def write(model: onnx.ModelProto, metadata: ModelMetadata, path: Path) -> None:
