@@ -21,7 +21,7 @@ DEBIAN_RUN := libportaudio2
 DEBIAN_TEST := libportaudio2 mosquitto mosquitto-clients pulseaudio pulseaudio-utils \
 	libasound2-plugins icecast2 ffmpeg tmux openssl chromium prometheus
 
-.PHONY: run test ha-env check format picture readme lab constraints clean install-service install-units soak
+.PHONY: run test ha-env check format picture readme reference lab constraints clean install-service install-units soak bench bench-gpu
 
 run: $(VENV)/.runtime
 	@$(call debian,$(DEBIAN_RUN))
@@ -59,6 +59,10 @@ picture: $(VENV)/.runtime
 
 readme: $(VENV)/.everything picture
 	$(BIN)/python tests/update_readme.py
+
+# The tables of docs/reference.md, from the code.
+reference: $(VENV)/.everything
+	$(BIN)/python tests/update_reference.py
 
 # Trains every recipe on the recordings in GENRED_DATA (hours on a CPU; ARGS="--minutes 20" for
 # less) and fills in the table of the lab's README. Finished runs are kept in runs/lab.

@@ -68,10 +68,23 @@ def test_exit_codes_are_those_of_the_code():
     assert told == {"0", *stays[1].split()}
 
 
-@pytest.mark.parametrize("name", ["operations.md", "security.md", "archives.md", "containers.md"])
-def test_links_lead_somewhere(name):
-    for target in re.findall(r"\]\(([^)#:]+)\)", (DOCS / name).read_text("utf-8")):
-        assert (DOCS / target).exists(), target
+PAGES = [ROOT / "README.md", ROOT / "train" / "README.md", *sorted(DOCS.rglob("*.md"))]
+
+
+@pytest.mark.parametrize("page", PAGES, ids=lambda page: str(page.relative_to(ROOT)))
+def test_links_lead_somewhere(page):
+    """To a file that is there and, within the project's own pages, to one of its headings."""
+    for target, heading in re.findall(r"\]\(([^)#:\s]*)#?([^)#:\s]*)\)", page.read_text("utf-8")):
+        there = page.parent / target if target else page
+        assert there.exists(), target
+        if heading:
+            assert heading in anchors(there), f"{target}#{heading}"
+
+
+def anchors(page):
+    """Those of a page's headings, as sites that show Markdown make them."""
+    found = re.findall(r"^#+ (.*)$", page.read_text("utf-8"), re.MULTILINE)
+    return {re.sub(r"[^\w\- ]", "", each.lower()).replace(" ", "-") for each in found}
 
 
 def test_commands_exist():
