@@ -16,6 +16,7 @@ MEASUREMENTS: Final = {
     "load": ("genred.bench.load", "load_on"),
     "memory": ("genred.bench.memory", "resident"),
     "tag": ("genred.bench.files", "throughput"),
+    "yardsticks": ("genred.bench.calibrate", "yardsticks"),
     "batches": ("genred.bench.batches", "batches"),
 }
 """What can be asked for, beside "pin": a function that returns what goes into the answer."""

@@ -36,7 +36,8 @@ class Batch:
     provider: str
     feeds: int
     ms: float
-    """Median wall-clock time of a step: samples in, index of the likeliest label out."""
+    """Median time of a step, samples in and index of the likeliest label out: wall-clock time on a
+    GPU, CPU time on a core."""
     us_per_feed: float
     steps: int
 
@@ -59,14 +60,19 @@ def _time(model: Model, feeds: int) -> Batch:
     generator = np.random.default_rng(0)
     audio = generator.standard_normal((feeds, metadata.hop), np.float32)
     audio *= np.float32(0.1)
-    state = model.new_state(feeds)
+    stream = model.stream(feeds)
+    parts = [range(at, min(at + stream.batch, feeds)) for at in range(0, feeds, stream.batch)]
     times: list[float] = []
+    # A GPU works beside the process that waits for it; a core is best watched by its own clock.
+    now = time.process_time if model.provider == "cpu" else time.perf_counter
     while len(times) < WARM_UP + FEWEST or (sum(times) < LEAST_S and len(times) < MOST):
-        began = time.perf_counter()
-        logits, _, state = model.step(audio, state)
-        labels = model.probabilities(logits).argmax(axis=1)
-        times.append(time.perf_counter() - began)
-        assert labels.shape == (feeds,)
+        began = now()
+        for rows in parts:
+            stream.inbox[: len(rows)] = audio[rows.start : rows.stop]
+            logits, _ = stream.step(rows)
+            labels = model.probabilities(logits).argmax(axis=1)
+            assert labels.shape == (len(rows),)
+        times.append(now() - began)
     median = statistics.median(times[WARM_UP:])
     return Batch(model.provider, feeds, median * 1e3, median * 1e6 / feeds, len(times) - WARM_UP)
 

@@ -160,6 +160,10 @@ class BusyClock:
             return self._time
         return self._time + time.process_time() - self._mark
 
+    def suspended(self) -> float:
+        """Never."""
+        return 0.0
+
     def wait(self, event: threading.Event, seconds: float) -> bool:
         """Let time pass until ``event`` is set, at most ``seconds``."""
         if threading.get_ident() != self._owner:

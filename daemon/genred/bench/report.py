@@ -183,7 +183,13 @@ def _training(found: dict[str, Any]) -> list[Row]:
             f"({found['low']:.1f} to {found['high']:.1f})",
             f"at least {GOAL_LOADER:g} times",
             found["ratio"] >= GOAL_LOADER,
-        )
+        ),
+        Row(
+            "training: clips a second the network learns from, one core",
+            f"{found['network_clips_per_second']:,.0f}",
+            "at most as many as are prepared",
+            found["network_clips_per_second"] <= found["clips_per_second"],
+        ),
     ]
 
 

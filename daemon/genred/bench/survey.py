@@ -110,6 +110,8 @@ def survey(
     record["one_feed"] = asdict(one_feed(file, plan.daemon_s, first))
     say("memory")
     record["memory"] = [ask_once(first, "memory", model=model, feeds=n) for n in plan.memory]
+    say("yardsticks")
+    record["yardsticks"] = ask_once(first, "yardsticks", n_fft=metadata.front_end.n_fft)
     say("files")
     record["tag"] = ask_once(first, "tag", model=model, seconds=plan.tag_s, rounds=plan.tag_rounds)
     return record
