@@ -2,82 +2,21 @@
 
 from __future__ import annotations
 
-import time
-from dataclasses import replace
+from contextlib import contextmanager
 from typing import TYPE_CHECKING
 
 import httpx
-import numpy as np
 import pytest
+from hearts import Heart
 
-from genred.messages import FeedHealth, FeedState, SourceStatus
-from genred.service.pulse import FeedPulse, Pulse
 from genred.settings.judgement import JudgementSettings
 from genred.settings.web import WebSettings
-from genred.views import FeedView, NodeView
 from genred.web.server import WebPublisher
 from rigs.messages import info
 from rigs.ports import wait_until
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
-
-RATE = 50.0
-
-
-def feed_view(name: str = "fm", status: str = "listening", **what) -> FeedView:
-    """A feed that has been heard until now."""
-    now = what.pop("now", None) or time.time()
-    heard = what.pop("decisions", 40)
-    frames = what.pop("frames", 200)
-    state = FeedState(feed=name, ts=now, seq=1, label="jazz", kind="music", confidence=0.8)
-    return FeedView(
-        id=name,
-        source="the receiver",
-        synthetic=False,
-        state=replace(state, **what),
-        health=FeedHealth(feed=name, ts=now, seq=1, status=status, decisions=heard, lag_ms=30.0),
-        now=now,
-        peak_dbfs=-6.0,
-        logmel=np.zeros((frames, 8), np.float32),
-        frame_rate=RATE,
-        segments=(),
-        events=(),
-    )
-
-
-class Heart:
-    """An engine that is what the test says it is."""
-
-    def __init__(self, *feeds: FeedView) -> None:
-        self.publishers = ()
-        self.feeds = feeds or (feed_view(),)
-        self.still = False
-        self.turns = 0
-        self.looks = 0
-
-    def view(self) -> NodeView:
-        self.looks += 1
-        return NodeView(
-            node="studio",
-            version="0.1.0",
-            model="tiny",
-            provider="cpu",
-            labels=("jazz", "speech"),
-            kinds={"jazz": "music", "speech": "speech"},
-            started_at=1_000_000_000.0,
-            clock=time.time(),
-            publishers=("mqtt://127.0.0.1:1883 connected",),
-            feeds=self.feeds,
-        )
-
-    def pulse(self) -> Pulse:
-        self.turns += not self.still
-        status = SourceStatus.LISTENING
-        return Pulse(
-            self.turns,
-            tuple(FeedPulse(each.id, status, False, self.turns, 1, False) for each in self.feeds),
-        )
 
 
 class Served:
@@ -97,9 +36,9 @@ class Served:
             self.publisher.offer(message)
 
 
-@pytest.fixture
-def serve() -> Iterator[Callable[..., Served]]:
-    """Makes servers that end with the test."""
+@contextmanager
+def serving() -> Iterator[Callable[..., Served]]:
+    """Makes servers that end with it."""
     made: list[Served] = []
 
     def make(heart: Heart | None = None, environ=None, history=None, **settings) -> Served:
@@ -123,3 +62,17 @@ def serve() -> Iterator[Callable[..., Served]]:
         each.client.close()
         each.publisher.stop()
         assert not each.publisher._thread.is_alive()
+
+
+@pytest.fixture
+def serve() -> Iterator[Callable[..., Served]]:
+    """Makes servers that end with the test."""
+    with serving() as make:
+        yield make
+
+
+@pytest.fixture(scope="module")
+def shared() -> Iterator[Served]:
+    """One server for all tests of a module that leave it as it is."""
+    with serving() as make:
+        yield make(upload_mb=2)

@@ -8,15 +8,13 @@ from dataclasses import fields
 from pathlib import Path
 
 import pytest
+from hearts import Heart, feed_view
 from prometheus_client.parser import text_string_to_metric_families
 
-from genred.history.store import Store
 from genred.messages import FeedEvent, FeedHealth, FeedState
 from genred.web import schemas
 from rigs.messages import event, state
 from rigs.ports import wait_until
-
-from conftest import Heart, feed_view
 
 DOCS = Path(__file__).parents[2] / "docs"
 
@@ -188,5 +186,5 @@ class TestMetrics:
         assert found["genred_publisher_dropped_messages_total", "mqtt"] == 3
         assert found["genred_provider_fallback",] == 0
         assert abs(found["genred_feed_heard_timestamp_seconds", "fm"] - time.time()) < 10
-        # The view of a feed that is away tells the time of the look, which is not when it was heard.
+        # The view of a feed that is away tells the time of the look, not when it was heard.
         assert found["genred_feed_heard_timestamp_seconds", "web"] == 0

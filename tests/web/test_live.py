@@ -6,8 +6,10 @@ import base64
 import json
 import socket
 import time
+from collections import deque
 
 import pytest
+from hearts import Heart, feed_view
 from websockets.exceptions import ConnectionClosed
 from websockets.sync.client import connect
 
@@ -15,8 +17,6 @@ from genred.web import hub as hub_module
 from genred.web import protocol
 from rigs.messages import event, health, scores, state
 from rigs.ports import wait_until
-
-from conftest import Heart, feed_view
 
 
 def read_events(response, count):
@@ -59,7 +59,7 @@ def test_events_are_those_of_mqtt_word_for_word(serve):
     served = serve()
     with listen(served, "/api/v1/events?message=event&feed=fm") as response:
         wait_until(lambda: served.publisher._hub.listeners == 1)
-        wanted = event(7, "changed", label="blues", previous="jazz", title='"A" – \u2028 B')
+        wanted = event(7, "changed", label="blues", previous="jazz", title='"A" \u2013 \u2028 B')
         served.tell(state(), event(1, feed="other"), wanted)
         ((name, _, data),) = read_events(response, 1)
     assert (name, data) == ("event", wanted.to_dict())
@@ -184,6 +184,12 @@ def test_there_are_no_more_connections_than_fit(serve, monkeypatch):
     assert dropped == 3
 
 
+def drip(line):
+    for _ in range(100):
+        line.sendall(b"GET / HTTP/1.1\r\nx: ")
+        time.sleep(0.05)
+
+
 def test_who_never_finishes_a_head_is_dropped(serve, monkeypatch):
     monkeypatch.setattr(protocol, "HEAD_S", 0.3)
     served = serve()
@@ -191,9 +197,7 @@ def test_who_never_finishes_a_head_is_dropped(serve, monkeypatch):
         line.settimeout(5)
         began = time.monotonic()
         with pytest.raises((ConnectionResetError, BrokenPipeError)):
-            for _ in range(100):
-                line.sendall(b"GET / HTTP/1.1\r\nx: ")
-                time.sleep(0.05)
+            drip(line)
         assert time.monotonic() - began < 3
     with listen(served) as response:  # an answer that goes on is none of these
         time.sleep(0.6)
@@ -214,8 +218,7 @@ def test_the_end_is_told_and_comes_quickly(serve):
         assert time.monotonic() - began < 1.5
         assert [name for name, _, _ in read_events(response, 99)] == ["info"]
         with pytest.raises(ConnectionClosed):
-            while True:
-                line.recv(5)
+            deque(iter(lambda: line.recv(5), None), maxlen=0)
 
 
 def test_the_engine_is_not_looked_at_for_each_who_asks(serve):

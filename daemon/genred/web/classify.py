@@ -87,6 +87,7 @@ def routes(bench: Bench, settings: WebSettings, metrics: Metrics) -> APIRouter:
             )
             raise
         except ClientDisconnect:
+            outcome = "gone"
             raise Problem(400, "gone", "the upload broke off") from None
         finally:
             metrics.uploads.labels(outcome).inc()

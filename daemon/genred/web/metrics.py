@@ -8,7 +8,13 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Final
 
-from prometheus_client import CollectorRegistry, Counter, Histogram, ProcessCollector
+from prometheus_client import (
+    CollectorRegistry,
+    Counter,
+    Histogram,
+    ProcessCollector,
+    disable_created_metrics,
+)
 from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily
 from prometheus_client.exposition import CONTENT_TYPE_LATEST, generate_latest
 from prometheus_client.registry import Collector
@@ -24,6 +30,8 @@ if TYPE_CHECKING:
     from genred.views import FeedView, NodeView
     from genred.web.hub import Hub
     from genred.web.snapshot import Snapshots
+
+disable_created_metrics()  # one more series for each, which nobody asks for
 
 CONTENT_TYPE: Final = CONTENT_TYPE_LATEST
 
@@ -78,7 +86,7 @@ class Metrics:
         )
         self.uploads = Counter(
             "genred_classify_clips",
-            "Clips uploaded, by what came of them: judged, refused, busy, late or failed.",
+            "Clips uploaded, by what came of them: judged, refused, busy, late, gone or failed.",
             ("outcome",),
             registry=self.registry,
         )

@@ -5,6 +5,7 @@ from __future__ import annotations
 import socket
 from typing import TYPE_CHECKING, Any, Final
 
+import h11
 from uvicorn.protocols.http.h11_impl import H11Protocol
 from uvicorn.protocols.websockets.websockets_sansio_impl import WebSocketsSansIOProtocol
 
@@ -19,6 +20,10 @@ CONNECTIONS: Final = 500
 
 HEAD_S: Final = 10.0
 """A request's head arrives at once, or is sent by somebody who wants to hold a connection."""
+
+LINGER_S: Final = 3.0
+"""Who is refused in the middle of an upload may go on sending for so long, and is then dropped:
+closed at once, the connection would be reset, and the refusal with it."""
 
 UNREAD_BYTES: Final = 64 * 1024
 """What waits in this process for a client that does not read, before its queue fills."""
@@ -58,6 +63,17 @@ class BoundedHttp(H11Protocol):
         super().connection_lost(exc)
         if self._head_timer is not None:
             self._head_timer.cancel()
+
+    def on_response_complete(self) -> None:
+        """See that an upload that was answered before its end has one."""
+        cycle = self.cycle
+        super().on_response_complete()
+        if self.conn.their_state is h11.SEND_BODY:
+            self.loop.call_later(LINGER_S, self._no_end, cycle)
+
+    def _no_end(self, cycle: object) -> None:
+        if self.cycle is cycle and self.conn.their_state is h11.SEND_BODY:
+            self.transport.abort()
 
     def _no_head(self) -> None:
         if self.scope is None:
