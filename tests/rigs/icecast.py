@@ -39,9 +39,9 @@ _CONFIG = """<icecast>
 """
 ON_AIR_S = 20.0
 """ffmpeg is on the air within a second; on a laden machine it may take a while."""
-TRIES = 3
+TRIES = 10
 """It ends at once where the server is not quite there yet."""
-AGAIN_S = 0.5
+AGAIN_S = 1.0
 """Between two of them: a server that has just begun to listen may not serve yet."""
 
 _ENCODERS = {
