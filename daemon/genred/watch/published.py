@@ -10,7 +10,7 @@ import logging
 import math
 import time
 from collections import deque
-from dataclasses import asdict, dataclass, field, replace
+from dataclasses import MISSING, asdict, dataclass, field, fields, replace
 from typing import Any, Final, TypeVar
 
 from pydantic import TypeAdapter, ValidationError
@@ -50,6 +50,12 @@ _ADAPTERS: Final[dict[type[Message], TypeAdapter[Any]]] = {
     kind: TypeAdapter(kind) for kind in MESSAGES
 }
 """What checks the types of a message's fields, by its class."""
+
+_DEFAULTS: Final = {
+    kind: {each.name: each.default for each in fields(kind) if each.default is not MISSING}
+    for kind in MESSAGES
+}
+"""What an older daemon does not say yet."""
 
 M = TypeVar("M", bound=Message)
 
@@ -153,6 +159,7 @@ class PublishedNode:
     skew: float = 0.0
     """By how much this machine's clock is ahead of the node's, seconds."""
     feeds: dict[str, PublishedFeed] = field(default_factory=dict)
+    _late: float = 0.0
 
     def take(self, what: str, payload: bytes) -> None:
         """Take a message of the node's own topic ``what``."""
@@ -175,8 +182,13 @@ class PublishedNode:
             feed = self.feeds[name] = PublishedFeed()
         heard = feed.take(what, payload)
         if heard is not None and not retained:
-            skew = time.time() - heard
-            self.skew = skew if abs(skew) > SKEW_S else 0.0
+            self._compare(time.time() - heard)
+
+    def _compare(self, late: float) -> None:
+        """Learn of the node's clock: a message may be late once, a wrong clock is so always."""
+        skew = min(late, self._late, key=abs)
+        self._late = late
+        self.skew = skew if abs(skew) > SKEW_S else 0.0
 
     def view(self, name: str, clock: float) -> NodeView:
         """As it is at ``clock``, by this machine's."""
@@ -200,8 +212,8 @@ def read(kind: type[M], payload: bytes) -> M | None:
         data = json.loads(payload)
         if not _finite(data):
             return None
-        message = kind.from_dict(data)
-        checked: M = _ADAPTERS[kind].validate_python(asdict(message), strict=True)
+        message = kind.from_dict({**_DEFAULTS[kind], **data})
+        checked: M = _ADAPTERS[kind].validate_python(asdict(message))
     except (ValueError, TypeError, KeyError, AttributeError, RecursionError, ValidationError):
         log.debug("no %s: %r", kind.topic, payload[:200])
         return None

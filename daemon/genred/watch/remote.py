@@ -105,7 +105,7 @@ class RemoteSight:
             return f"{failure or f'{self._address}: connection lost'}; trying again"
         if known is None:
             return f"nothing is published under {self._base}/{node or ''} so far; waiting"
-        if known.status == "offline":
+        if known.status != "online":
             return f"{node} is offline: its daemon is stopped, or cannot reach the broker"
         return ""
 
@@ -118,7 +118,7 @@ class RemoteSight:
         view = replace(view, publishers=(f"seen through {self._address}",))
         if not connected:
             return away(view, "the broker is away", clock)
-        if known is not None and known.status == "offline":
+        if known is not None and known.status != "online":
             return away(view, "the daemon is away", clock)
         return view
 
@@ -127,7 +127,8 @@ class RemoteSight:
             self._failure = refused(self._address, reason) if reason.is_failure else None
             self._connected = not reason.is_failure
             if self._connected:
-                self._nodes.clear()  # what is retained comes again; what is gone does not
+                for node in self._nodes.values():
+                    node.status = ""  # retained, so that it comes again; if not, it is gone
             self._lock.notify_all()
         if not reason.is_failure:
             root = f"{self._base}/{self._only or '+'}"

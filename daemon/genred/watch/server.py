@@ -230,7 +230,7 @@ def _listen(path: Path) -> socket.socket:
         # Nobody connects before its mode is right: it does not listen yet.
         listener.bind(str(path))
         os.chmod(path, MODE)  # noqa: PTH101 - of the path, whatever it is
-        listener.listen(WATCHERS)
+        listener.listen(4 * WATCHERS)  # who is turned away is to be told so at once
     except BaseException:
         listener.close()
         raise
