@@ -147,8 +147,10 @@ def _id_of(source: str) -> str:
 
 def run(args: argparse.Namespace) -> int:
     """Carry out the command."""
+    from genred import frugal
     from genred.service.manager import from_environment
 
+    frugal.begin()
     manager = from_environment(os.environ)
     try:
         return _run(args, manager)
@@ -339,6 +341,7 @@ class _Watch:
 
 def _supervise(engine: Engine, settings: Settings, duration: float | None, watch: _Watch) -> int:
     """Run the engine on a thread of its own until it ends, a signal comes or time is up."""
+    from genred import frugal
     from genred.clock import SystemClock
     from genred.service.pulse import Reporter
 
@@ -376,6 +379,7 @@ def _supervise(engine: Engine, settings: Settings, duration: float | None, watch
         # Neither a broker nor audio is waited for: both may be away for days.
         watch.manager.ready()
         reporter.start()
+        frugal.settle()
         try:
             _look_on(engine, settings, ended, dashboard=watch.dashboard)
             failure = _refusal(watch.refused)
