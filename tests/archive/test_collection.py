@@ -6,6 +6,7 @@ import csv
 import json
 import os
 import pty
+import shutil
 import signal
 import subprocess
 import sys
@@ -13,6 +14,7 @@ import time
 from pathlib import Path
 
 import pytest
+from mutagen.flac import FLAC
 from pyarrow import parquet
 from shelf_data import FILES, LABELS, steady
 
@@ -54,28 +56,38 @@ def journal_lines(journal):
     return journal.read_bytes().count(b"\n") if journal.exists() else 0
 
 
+@pytest.mark.parametrize("to", ["file", "standard output"])
 def test_a_run_killed_in_the_middle_goes_on_to_the_same_result(
-    genred, whole, shelf, tiny, tmp_path
+    to, genred, whole, shelf, tiny, tmp_path
 ):
     out = tmp_path / "all.jsonl"
-    journal = tmp_path / "all.jsonl.journal"
-    arguments = ("tag", shelf, "--model", tiny, "--out", out, "--workers", "2")
-    killed = genred.start(*arguments)
+    state = {"XDG_STATE_HOME": str(tmp_path / "state")}
+    where = ("--out", out) if to == "file" else ("--format", "jsonl")
+    arguments = ("tag", shelf, "--model", tiny, *where, "--workers", "2")
+
+    def journal():
+        return next(tmp_path.rglob("*.journal"), tmp_path / "none")
+
+    killed = genred.start(*arguments, **state)
     limit = time.monotonic() + 60
-    while journal_lines(journal) < 3:
+    while journal_lines(journal()) < 3:
         assert time.monotonic() < limit
         time.sleep(0.001)
     killed.end(signal.SIGKILL)
-    done = journal_lines(journal)
+    done = journal_lines(journal())
     assert 3 <= done < FILES
     assert not out.exists()
-    with journal.open("ab") as file:
+    with journal().open("ab") as file:
         file.write(b'{"path": "/to')  # as if it had been writing
-    again = genred(*arguments)
+    again = genred(*arguments, **state)
     assert again.returncode == 66, again.stderr
     assert f"goes on: {done} of {FILES + 2} files" in again.stderr
-    assert out.read_bytes() == whole[0].read_bytes()
-    assert journal_lines(journal) == FILES
+    result = out.read_text("utf-8") if to == "file" else again.stdout
+    assert result == whole[0].read_text("utf-8")
+    if to == "file":
+        assert journal_lines(journal()) == FILES
+    else:
+        assert not journal().exists()
     # Whoever worked for the killed run has left by itself.
     assert not working_on(str(tmp_path))
 
@@ -117,19 +129,11 @@ def test_a_later_run_hears_only_what_is_new_or_changed(genred, tiny, tmp_path):
     assert rows == {"a": "told" if told else "rock", "b": "speech", "d": "speech"}
 
 
-def test_standard_output_has_all_files_in_order_and_nothing_is_left_behind(
-    genred, whole, shelf, tiny, tmp_path
-):
-    state = tmp_path / "state"
-    lines = genred("tag", shelf, "--model", tiny, "--format", "jsonl", XDG_STATE_HOME=str(state))
-    assert lines.stdout == whole[0].read_text("utf-8")
-    assert lines.returncode == 66
-    # Without a place for what it remembers it works all the same.
+def test_without_a_place_to_remember_it_works_all_the_same(genred, whole, shelf, tiny):
     part = genred("tag", shelf / "1", "--model", tiny, "--format", "csv", XDG_STATE_HOME="/proc/no")
     assert [row["path"] for row in csv.DictReader(part.stdout.splitlines())] == [
         row["path"] for row in read(whole[0]) if row["path"].startswith(f"{shelf}/1/")
     ]
-    assert [path for path in state.rglob("*") if path.is_file()] == []
 
 
 def rounded(value):
@@ -218,3 +222,30 @@ def test_tags_are_written_only_when_the_answer_is_yes(answer, tiny, tmp_path):
     assert process.returncode == 0
     assert "write the genre into 1 file (1 of them have another one, which is replaced)?" in said
     assert (song.read_bytes() == before) == (answer == "n")
+
+
+def test_tags_are_whole_whenever_the_run_is_killed(genred, tiny, tmp_path):
+    music, out = tmp_path / "music", tmp_path / "all.csv"
+    music.mkdir()
+    wav = steady(tmp_path / "up.wav", 0.4, 5)
+    subprocess.run(["ffmpeg", "-v", "error", "-i", wav, music / "0.flac"], check=True)
+    for number in range(1, 60):
+        shutil.copy(music / "0.flac", music / f"{number}.flac")
+    audio = FLAC(music / "0.flac").info.md5_signature
+    arguments = ("tag", music, "--model", tiny, "--out", out, "--write-tags", "--yes")
+    killed = genred.start(*arguments)
+    limit = time.monotonic() + 60
+    while not any(written(music)):
+        assert time.monotonic() < limit
+        time.sleep(0.002)
+    killed.end(signal.SIGKILL)
+    done = sum(written(music))
+    assert 1 <= done < 60
+    assert genred(*arguments).returncode == 0
+    assert all(written(music))
+    assert all(FLAC(each).info.md5_signature == audio for each in music.glob("*.flac"))
+    assert len(out.read_text().splitlines()) == 61
+
+
+def written(music):
+    return [FLAC(each).get("genre") == ["Rock"] for each in music.glob("*.flac")]

@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, Protocol
 
 from genred.archive.journal import Journal
-from genred.errors import OutputError
+from genred.errors import OutputError, TemporaryError
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Mapping, Sequence
@@ -99,12 +99,13 @@ def open_journal(
 ) -> Journal:
     """The journal of a run.
 
-    One that writes to standard output goes on without where there is no place for it: it could
-    not be resumed, that is all. Raises :class:`OutputError`, :class:`TemporaryError`.
+    One that writes to standard output goes on without where there is no place for it, or the same
+    runs twice: it could not be resumed, that is all. Raises :class:`OutputError`
+    and :class:`TemporaryError`.
     """
     if out is not None:
         return Journal(journal_beside(out), fingerprint)
     try:
         return Journal(journal_for(paths, environ), fingerprint)
-    except (OutputError, RuntimeError):  # RuntimeError: there is no home
+    except (OutputError, TemporaryError, RuntimeError):  # RuntimeError: there is no home
         return Journal(None, fingerprint)

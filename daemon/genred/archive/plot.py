@@ -100,7 +100,7 @@ def draw(of: Distribution, title: str, path: Path) -> None:
         text(left - 14, middle, _cut(clean(label), 14), INK, at="rm")
         bar(left, y, room, TRACK)
         bar(left, y, max(2.0, room * count / most), label_colour(label).get_truecolor().hex)
-        text(left + room + 14, middle, f"{100 * count / total:.0f} %", INK)
+        text(left + room + 14, middle, _percent(count / total), INK)
         hours = of.seconds[label] / 3600
         length = f"{hours:,.1f} h" if hours >= 1 else f"{60 * hours:.0f} min"
         files = f"{count:,} file{'s' if count != 1 else ''}"
@@ -109,6 +109,10 @@ def draw(of: Distribution, title: str, path: Path) -> None:
         text(left, top + BAR / 2, "nothing was heard", MUTED)
     with whole(path) as beside:
         image.save(beside, "PNG", optimize=True)
+
+
+def _percent(share: float) -> str:
+    return f"{100 * share:.0f} %" if share >= 0.005 else "<1 %"
 
 
 def _cut(text: str, most: int) -> str:
