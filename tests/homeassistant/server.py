@@ -22,6 +22,7 @@ homeassistant:
 http:
   server_host: 127.0.0.1
   server_port: {http}
+automation: !include automations.yaml
 logger:
   default: warning
 """

@@ -9,6 +9,7 @@ from __future__ import annotations
 import re
 import signal
 from dataclasses import dataclass
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -22,11 +23,12 @@ from rigs.mosquitto import Mosquitto
 from rigs.ports import free_port
 
 AWAY = {"reconnecting", "retrying"}
+DOCS = Path(__file__).parents[2] / "docs"
 UNAVAILABLE = "unavailable"
-TURN_S = 5
+TURN_S = 4
 """How long each label is on."""
 KINDS = {"rock": "music", "speech": "speech"}
-FM = "sensor.genred_studio_fm"
+FM = "sensor.genred_studio_on_air"
 
 CONFIG = """
 [node]
@@ -43,7 +45,7 @@ discovery = "component"
 heartbeat_s = 1
 keepalive_s = 5
 [[feeds]]
-id = "fm"
+id = "on_air"
 source = "{folder}/programme.wav"
 loop = true
 [[feeds]]
@@ -76,6 +78,14 @@ class House:
         }
 
 
+def automations():
+    """Those of the page, and those to be copied."""
+    page = (DOCS / "home-automation.md").read_text("utf-8")
+    blocks = re.findall(r"```yaml\n(.*?)```", page, re.DOTALL)
+    assert len(blocks) == 3
+    return "\n".join([*blocks, (DOCS / "monitoring" / "home-assistant.yaml").read_text("utf-8")])
+
+
 @pytest.fixture(scope="module")
 def house(tmp_path_factory):
     needed()
@@ -87,7 +97,7 @@ def house(tmp_path_factory):
     clips.write_wav(folder / "programme.wav", programme, tiny_model.RATE)
     clips.write_wav(folder / "silence.wav", np.zeros(300 * tiny_model.RATE), tiny_model.RATE)
     broker = Mosquitto(folder / "broker").start()
-    home = HomeAssistant(folder / "home", broker.port)
+    home = HomeAssistant(folder / "home", broker.port, automations())
     config = folder / "genred.toml"
     config.write_text(CONFIG.format(folder=folder, broker=broker.url, closed=free_port()))
     command = Genred(folder)
@@ -111,8 +121,16 @@ def playing(states):
         states.get(FM, {}).get("state") in KINDS
         and states.get("binary_sensor.genred_studio_dumb_dead_air", {}).get("state") == "on"
         and states.get("sensor.genred_studio_away_source", {}).get("state") in AWAY
-        and states.get("event.genred_studio_fm_change", {}).get("event_type") == "changed"
+        and states.get("event.genred_studio_on_air_change", {}).get("event_type") == "changed"
     )
+
+
+def triggered(states):
+    return {
+        key
+        for key, each in states.items()
+        if key.startswith("automation.") and each["last_triggered"]
+    }
 
 
 def test_every_entity_is_there_with_the_right_state_and_class(house):
@@ -122,7 +140,7 @@ def test_every_entity_is_there_with_the_right_state_and_class(house):
 
     genre = states[FM]
     assert genre["device_class"] == "enum"
-    assert genre["friendly_name"] == "genred studio fm"
+    assert genre["friendly_name"] == "genred studio on_air"
     assert genre["kind"] == KINDS[genre["state"]]
     assert re.fullmatch(r"\d{4}-\d\d-\d\dT[\d:.]+Z", genre["since"])
     assert genre["title"] == "programme.wav"
@@ -134,10 +152,10 @@ def test_every_entity_is_there_with_the_right_state_and_class(house):
     kind = states[f"{FM}_kind_of_sound"]
     assert (kind["state"], kind["device_class"]) == (genre["kind"], "enum")
 
-    dead_air = states["binary_sensor.genred_studio_fm_dead_air"]
+    dead_air = states["binary_sensor.genred_studio_on_air_dead_air"]
     assert (dead_air["state"], dead_air["device_class"]) == ("off", "problem")
 
-    change = states["event.genred_studio_fm_change"]
+    change = states["event.genred_studio_on_air_change"]
     assert change["event_types"] == [each.value for each in EventType]
     assert change["event_type"] == "changed"
     assert {change["label"], change["previous"]} == set(KINDS)
@@ -165,16 +183,16 @@ def test_every_entity_is_there_with_the_right_state_and_class(house):
 
     entities, devices = seen["entities"], seen["devices"]
     assert len(entities) == 2 + 3 * 9
-    level = entities["genred/studio/fm/level"]
+    level = entities["genred/studio/on_air/level"]
     assert level["disabled"]
-    assert "sensor.genred_studio_fm_level" not in states
+    assert "sensor.genred_studio_on_air_level" not in states
     diagnostic = {key.split("/")[-1] for key, each in entities.items() if each["category"]}
     assert diagnostic == {"provider", "lost", "source", "level", "dropped", "lag"}
     assert devices["genred studio"]["via"] is None
-    for feed in ("fm", "dumb", "away"):
+    for feed in ("on_air", "dumb", "away"):
         assert devices[f"genred studio {feed}"]["via"] == "genred studio"
         assert devices[f"genred studio {feed}"]["model"] == "tiny"
-    assert entities["genred/studio/fm/genre"]["device"] == "genred studio fm"
+    assert entities["genred/studio/on_air/genre"]["device"] == "genred studio on_air"
 
 
 def test_a_killed_daemon_takes_all_of_it_along_and_brings_it_back(house):
@@ -186,9 +204,22 @@ def test_a_killed_daemon_takes_all_of_it_along_and_brings_it_back(house):
         lambda states: set(house.ours(states).values()) == {UNAVAILABLE}, "unavailability"
     )
     assert set(house.ours(seen["states"])) == entities
+    house.home.wait(lambda states: "automation.radio_not_heard" in triggered(states), "an alarm")
     house.start_daemon()
     seen = house.home.wait(playing, "the daemon again")
     assert set(house.ours(seen["states"])) == entities
+
+
+def test_the_automations_of_the_documentation_run(house):
+    """All are accepted; what looks for an event is triggered by it."""
+    seen = house.home.wait(
+        lambda states: "automation.somebody_speaks" in triggered(states), "an automation"
+    )
+    states = seen["states"]
+    ours = {key for key in states if key.startswith("automation.")}
+    assert len(ours) == 7
+    assert {states[key]["state"] for key in ours} == {"on"}
+    assert "automation.dead_air" not in triggered(states)  # on this feed there was none
 
 
 def test_a_restarted_home_assistant_knows_all_at_once(house):
@@ -210,7 +241,9 @@ def test_it_has_nothing_to_complain_of(house):
     """Its log of all that was before; that it would complain is shown by a payload that is
     wrong."""
     house.home.wait(playing, "what is playing")
-    complaints = [line for line in house.home.log.splitlines() if re.search("mqtt|genred", line)]
+    complaints = [
+        line for line in house.home.log.splitlines() if re.search("mqtt|genred|automation", line)
+    ]
     assert complaints == []
     wrong = '{"name": null, "unique_id": "x", "state_topic": "x", "state_class": "wrong"}'
     house.broker.publish("homeassistant/sensor/x/x/config", wrong)

@@ -26,14 +26,17 @@ END_S = 20.0
 
 
 class HomeAssistant:
-    """One installation: its folder outlives the process, as at home."""
+    """One installation: its folder outlives the process, as at home.
 
-    def __init__(self, folder: Path, mqtt_port: int) -> None:
+    ``automations`` are what stands in its ``automations.yaml``.
+    """
+
+    def __init__(self, folder: Path, mqtt_port: int, automations: str = "[]") -> None:
         self._folder = folder
         self._mqtt_port = mqtt_port
         self._process: subprocess.Popen | None = None
-        self._said = ""
         folder.mkdir(parents=True, exist_ok=True)
+        (folder / "automations.yaml").write_text(automations)
 
     def start(self) -> HomeAssistant:
         ports = [str(free_port()), str(self._mqtt_port)]
