@@ -25,7 +25,7 @@ def count(model: ModelProto) -> Macs:
     What the output ``logmel`` depends on is the front end, the rest is the network. Counted are
     ``Conv``, ``MatMul``, ``Gemm`` and, one a number, ``Mul`` of two tensors; additions, ReLU,
     pooling and logarithms are not multiply-adds. A recurrent layer (``GRU``, ``LSTM``) counts
-    its matrix products. Raises ``ValueError`` for a node whose shapes the graph does not tell.
+    its matrix products. What depends on no input is not counted. Raises ``ValueError`` for a node whose shapes the graph does not tell.
     """
     single = ModelProto()
     single.CopyFrom(model)
@@ -38,9 +38,22 @@ def count(model: ModelProto) -> Macs:
     shapes = _shapes(inferred)
     front = _ancestors(inferred, "logmel")
     counts = {True: 0, False: 0}
+    live = _live(inferred)
     for position, node in enumerate(inferred.graph.node):
-        counts[position in front] += _node(node, shapes)
+        if position in live:
+            counts[position in front] += _node(node, shapes)
     return Macs(front_end=counts[True], network=counts[False])
+
+
+def _live(model: ModelProto) -> set[int]:
+    """Nodes that depend on an input; onnxruntime computes the others once, when it loads."""
+    known = {value.name for value in model.graph.input}
+    found: set[int] = set()
+    for position, node in enumerate(model.graph.node):
+        if known.intersection(node.input):
+            known.update(node.output)
+            found.add(position)
+    return found
 
 
 def _shapes(model: ModelProto) -> dict[str, _Shape]:

@@ -16,8 +16,10 @@ import torch
 
 from genred.errors import InternalError, OutputError
 from genred.model.metadata import METADATA_KEY, FrontEnd, ModelMetadata
+from genred_train.export import lean
 from genred_train.export.layout import time_first
 from genred_train.front_end import DECIBEL, LogMel, frames_in
+from genred_train.networks.base import Remembers
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
@@ -62,7 +64,11 @@ def build_graph(step: Step) -> onnx.ModelProto:
     model = program.model_proto
     _strip(model)
     onnx.checker.check_model(model, full_check=True)
-    return time_first(model)
+    model = time_first(model)
+    lean.compute_tables(model, step.front_end, "front_end")
+    lean.halve(model)
+    onnx.checker.check_model(model, full_check=True)
+    return model
 
 
 def write(model: onnx.ModelProto, metadata: ModelMetadata, path: Path) -> None:
@@ -115,7 +121,7 @@ def verify(
     """Hold the model file against PyTorch on ``audio [clips, samples]``, several windows long.
 
     Every decision whose window is full is compared with the network run on that window by
-    itself, and the log-mel frames with torchaudio's. Returns the largest differences. Raises
+    itself, or, of one that remembers, on all of the clip at once; and the log-mel frames with torchaudio's. Returns the largest differences. Raises
     :class:`InternalError` if one is above :data:`TOLERANCE`.
     """
     settings: FrontEnd = metadata.front_end
@@ -123,19 +129,27 @@ def verify(
     transform = LogMel(settings, metadata.sample_rate)
     logits, frames = stream(session(path), audio, metadata)
     reach = (network.frames - 1) * settings.hop_length + settings.n_fft
+    step = metadata.hop // settings.hop_length
+    first = -(-metadata.window // metadata.hop)
     unit = DECIBEL if settings.log == "decibel" else 1.0
     worst_logits = worst_frames = 0.0
     with torch.no_grad():
-        for number in range(logits.shape[0]):
+        remembered = None
+        if isinstance(network, Remembers):
+            begin, end = first * metadata.hop - reach, logits.shape[0] * metadata.hop
+            mel = transform(torch.from_numpy(audio[:, begin:end]))
+            remembered = network.listen(mel, step).logits.numpy()
+        for number in range(first - 1, logits.shape[0]):
             end = (number + 1) * metadata.hop
-            if end < metadata.window:
-                continue
             mel = transform(torch.from_numpy(audio[:, end - reach : end]))
             assert mel.shape[2] == frames_in(reach, settings)
-            expected = network(mel).numpy()
+            if remembered is None:
+                expected = network(mel).numpy()
+            else:
+                expected = remembered[:, number - first + 1]
             scale = max(1.0, float(np.abs(expected).max()))
             worst_logits = max(worst_logits, float(np.abs(logits[number] - expected).max()) / scale)
-            last = (number + 1) * metadata.hop // settings.hop_length
+            last = (number + 1) * step
             got = frames[:, :, last - mel.shape[2] : last]
             worst_frames = max(worst_frames, float(np.abs(got - mel.numpy()).max()) / unit)
     differences = {"logits": worst_logits, "logmel": worst_frames}

@@ -28,6 +28,9 @@ from torch import Tensor, nn
 from genred_train.front_end import compress, mel_filters
 
 if TYPE_CHECKING:
+    import numpy as np
+    from numpy.typing import NDArray
+
     from genred.model.metadata import FrontEnd
 
 
@@ -74,12 +77,26 @@ class FoldedLogMel(nn.Module):
 
         filters = mel_filters(settings, sample_rate)
         needed = torch.nonzero(filters.sum(dim=1) > 0).flatten()
+        self.order, self.bins = order, dict[str, Tensor]()
         for name, parity in (("even", 0), ("odd", 1)):
             bins = needed[needed % 2 == parity]
+            self.bins[name] = bins
             angle = 2 * math.pi / size * ((order[:, None] * bins[None, :]) % size).double()
             self.register_buffer(f"{name}_cosine", torch.cos(angle).float())
             self.register_buffer(f"{name}_sine", torch.sin(angle).float())
             self.register_buffer(f"{name}_mel", filters[bins].clone())
+
+    def tables(self) -> dict[str, tuple[NDArray[np.int64], NDArray[np.int64], str]]:
+        """Each table of the transform as rows, columns and function (``Cos``, ``Sin``).
+
+        A number of it is the function of ``2 * pi * row * column / n_fft``.
+        """
+        order = self.order.numpy()
+        return {
+            f"{parity}_{name}": (order, bins.numpy(), function)
+            for parity, bins in self.bins.items()
+            for name, function in (("cosine", "Cos"), ("sine", "Sin"))
+        }
 
     def forward(self, samples: Tensor) -> Tensor:
         """Transform ``[feeds, n_fft - hop_length + hop]`` into ``[feeds, n_mels, frames]``."""

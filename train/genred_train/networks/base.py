@@ -79,6 +79,22 @@ class Network(nn.Module, abc.ABC):
         return str(linear[-1])
 
 
+class Remembers(abc.ABC):
+    """What a network that remembers more than its window offers besides."""
+
+    @abc.abstractmethod
+    def listen(self, logmel: Tensor, hop: int) -> Said:
+        """Listen to ``[batch, n_mels, frames + k * hop]``, from an empty memory on.
+
+        There are ``k + 1`` decisions, the first at the end of the first whole window.
+        """
+
+    @property
+    @abc.abstractmethod
+    def vector_size(self) -> int:
+        """Units of what is heard now."""
+
+
 class PictureNetwork(Network):
     """A network that looks at the whole window as a picture, standardised first.
 

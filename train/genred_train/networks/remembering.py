@@ -16,7 +16,7 @@ import torch
 from pydantic import BaseModel, ConfigDict, Field
 from torch import Tensor, nn
 
-from genred_train.networks.base import Said, Stage, Standardise, StreamableNetwork
+from genred_train.networks.base import Remembers, Said, Stage, Standardise, StreamableNetwork
 from genred_train.networks.stages import Convolution, JoinBands, Separable, bands_after
 
 if TYPE_CHECKING:
@@ -50,7 +50,7 @@ class Options(BaseModel):
     """How much of both is dropped in training."""
 
 
-class Remembering(StreamableNetwork):
+class Remembering(StreamableNetwork, Remembers):
     """The network; see the module."""
 
     def __init__(self, n_mels: int, frames: int, labels: int, options: Options) -> None:

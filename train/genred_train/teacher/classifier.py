@@ -19,7 +19,7 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
 # Penalties that are tried, from stiff to loose: each begins where the stiffer one ended.
-PENALTIES = (3e-2, 1e-2, 3e-3, 1e-3)
+PENALTIES = (3e-1, 1e-1, 3e-2, 1e-2)
 
 # Steps of the quasi-Newton method; the loss moves by less than 1 % over the last third of them.
 _STEPS = 60

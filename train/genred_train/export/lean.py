@@ -1,0 +1,116 @@
+"""Makes a model file small without another result: half the bits, and tables that are computed.
+
+Weights are rounded to 16 bits *before* the network is judged and compared, so that what is
+written is what was measured; onnxruntime widens them once, when it loads the file. The cosines of
+the Fourier transform are written as the formula that they are, and computed then as well.
+"""
+
+from __future__ import annotations
+
+import copy
+import math
+from typing import TYPE_CHECKING
+
+import numpy as np
+import onnx
+import torch
+from onnx import ModelProto, TensorProto, helper, numpy_helper
+from torch import nn
+from torch.nn.utils import fusion
+
+if TYPE_CHECKING:
+    from genred_train.export.spectrum import FoldedLogMel
+    from genred_train.networks.base import Network
+
+# Smaller tensors are not worth a node.
+_LEAST = 256
+
+
+def rounded(network: Network) -> Network:
+    """A copy for judging and export: batch normalisation folded in, weights rounded to 16 bits.
+
+    Standardisation of the input and all that is smaller than a few hundred numbers stay as they
+    are.
+    """
+    copied = copy.deepcopy(network).cpu().eval().to(memory_format=torch.contiguous_format)
+    for module in list(copied.modules()):
+        if isinstance(module, nn.Sequential):
+            _fold(module)
+    with torch.no_grad():
+        for parameter in copied.parameters():
+            if parameter.numel() >= _LEAST:
+                parameter.copy_(parameter.half().float())
+    return copied
+
+
+def _fold(layers: nn.Sequential) -> None:
+    """Fold each batch normalisation into the convolution or linear layer before it."""
+    for number in range(len(layers) - 1):
+        before, after = layers[number], layers[number + 1]
+        if isinstance(before, nn.Conv2d) and isinstance(after, nn.BatchNorm2d):
+            layers[number] = fusion.fuse_conv_bn_eval(before, after)
+            layers[number + 1] = nn.Identity()
+        elif isinstance(before, nn.Linear) and isinstance(after, nn.BatchNorm1d):
+            layers[number] = fusion.fuse_linear_bn_eval(before, after)
+            layers[number + 1] = nn.Identity()
+
+
+def halve(model: ModelProto) -> None:
+    """Write each large tensor in 16 bits that loses nothing by it, with a node that widens it."""
+    graph = model.graph
+    nodes, kept = [], []
+    for tensor in graph.initializer:
+        values = numpy_helper.to_array(tensor)
+        wide = tensor.data_type == TensorProto.FLOAT and values.size >= _LEAST
+        if not wide or not np.array_equal(values.astype(np.float16).astype(np.float32), values):
+            kept.append(tensor)
+            continue
+        name = f"{tensor.name}.half"
+        kept.append(numpy_helper.from_array(values.astype(np.float16), name))
+        nodes.append(helper.make_node("Cast", [name], [tensor.name], to=TensorProto.FLOAT))
+    _replace(model, kept, nodes)
+
+
+def compute_tables(model: ModelProto, front_end: FoldedLogMel, prefix: str) -> None:
+    """Write the tables of cosines as formulas: of whole numbers, exact, then rounded to 32 bits.
+
+    ``prefix`` is what the graph calls the front end.
+    """
+    size = front_end.settings.n_fft
+    made: list[onnx.NodeProto] = []
+    constants: dict[str, TensorProto] = {}
+    tables = {f"{prefix}.{name}": table for name, table in front_end.tables().items()}
+
+    def constant(name: str, values: np.ndarray) -> str:  # type: ignore[type-arg]
+        constants[name] = numpy_helper.from_array(values, name)
+        return name
+
+    for name, (rows, columns, function) in tables.items():
+        if not any(tensor.name == name for tensor in model.graph.initializer):
+            continue
+        row = constant(f"{name}.rows", rows.astype(np.int64)[:, None])
+        column = constant(f"{name}.columns", columns.astype(np.int64)[None, :])
+        whole = constant("turn", np.array(size, np.int64))
+        turn = constant("radians", np.array(2 * math.pi / size, np.float64))
+        steps = [
+            ("Mul", [row, column], f"{name}.product", {}),
+            ("Mod", [f"{name}.product", whole], f"{name}.place", {}),
+            ("Cast", [f"{name}.place"], f"{name}.wide", {"to": TensorProto.DOUBLE}),
+            ("Mul", [f"{name}.wide", turn], f"{name}.angle", {}),
+            (function, [f"{name}.angle"], f"{name}.value", {}),
+            ("Cast", [f"{name}.value"], name, {"to": TensorProto.FLOAT}),
+        ]
+        made += [helper.make_node(kind, given, [out], **more) for kind, given, out, more in steps]
+    kept = [tensor for tensor in model.graph.initializer if tensor.name not in tables]
+    _replace(model, [*kept, *constants.values()], made)
+
+
+def _replace(model: ModelProto, kept: list[TensorProto], first: list[onnx.NodeProto]) -> None:
+    """Give the graph other initialisers, and nodes that come before all others."""
+    graph = model.graph
+    nodes = [*first, *graph.node]
+    del graph.initializer[:]
+    graph.initializer.extend(kept)
+    rest = [onnx.NodeProto.FromString(node.SerializeToString()) for node in nodes]
+    del graph.node[:]
+    graph.node.extend(rest)
