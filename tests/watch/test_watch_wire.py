@@ -233,7 +233,7 @@ def test_a_daemon_that_ends_hangs_or_talks_nonsense_is_told_and_found_again(tmp_
     (name, other) = sight.nodes()
     wait_until(lambda: sight.view(name).node == "kitchen-pi")
     assert sight.view(name).feeds[0].state.dead_air
-    assert "no such file" in sight.notice(other)
+    wait_until(lambda: "no such file" in sight.notice(other))
     assert sight.view(other).feeds == ()
     hang.clear()
     wait_until(lambda: "no word for" in sight.notice(name))

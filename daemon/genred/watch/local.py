@@ -107,8 +107,8 @@ class Link:
             trouble, seen = self._trouble, self._seen
         silent = time.time() - seen
         if not trouble and silent > SILENT_S:
-            return f"{self.path}: no word for {silent:.0f} s; waiting"
-        return f"{self.path}: {trouble}; trying again" if trouble else ""
+            return f"no word for {silent:.0f} s; waiting: {self.path}"
+        return f"{trouble}; trying again: {self.path}" if trouble else ""
 
     def _connected(self) -> socket.socket:
         connection = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
