@@ -141,6 +141,15 @@ def compose_environment(service, **given):
     }
 
 
+def test_compose_is_one_by_its_schema(tmp_path):
+    tool = [Path(sys.executable).with_name("check-jsonschema"), "--builtin-schema"]
+    check = [*tool, "vendor.compose-spec"]
+    subprocess.run([*check, DEPLOY / "compose.yaml"], check=True, capture_output=True)
+    wrong = tmp_path / "compose.yaml"
+    wrong.write_text((DEPLOY / "compose.yaml").read_text("utf-8").replace("restart:", "restarts:"))
+    assert subprocess.run([*check, wrong], check=False, capture_output=True).returncode == 1
+
+
 def test_compose_sets_what_the_daemon_reads():
     compose = yaml.safe_load((DEPLOY / "compose.yaml").read_text("utf-8"))
     service, broker = compose["services"]["genred"], compose["services"]["broker"]
