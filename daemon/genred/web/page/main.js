@@ -4,11 +4,14 @@ import { get, send } from "./api.js";
 import { Clip } from "./clip.js";
 import { Connection } from "./connection.js";
 import { Feed } from "./feed.js";
+import { still } from "./picture.js";
 import { element, timeOfDay } from "./words.js";
 
 // The strip of the day grows by itself this often, also where nothing changes.
 const PAST_MS = 60_000;
 const PICTURES = 8;
+// Smooth enough for what moves slowly, and half the work.
+const FRAME_MS = 30;
 
 const byId = (id) => document.getElementById(id);
 
@@ -29,8 +32,12 @@ class Page {
     byId("login").querySelector("form").addEventListener("submit", (event) => this.enter(event));
     byId("leave").querySelector("button").addEventListener("click", () => this.leave());
     setInterval(() => this.feeds.forEach((feed) => feed.past()), PAST_MS);
-    const draw = () => {
-      this.feeds.forEach((feed) => feed.picture.draw());
+    let drawn = 0;
+    const draw = (now) => {
+      if (!still.matches && now - drawn > FRAME_MS) {
+        drawn = now;
+        this.feeds.forEach((feed) => feed.picture.draw());
+      }
       requestAnimationFrame(draw);
     };
     requestAnimationFrame(draw);

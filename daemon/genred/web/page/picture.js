@@ -10,7 +10,8 @@ const STEADY = Math.round(0.5 / PER_BYTE);
 // The picture runs a little behind, so that it can move evenly between two messages.
 const BEHIND_S = 0.45;
 
-const still = matchMedia("(prefers-reduced-motion: reduce)");
+/** Whoever wants nothing to move sees the picture step by step. */
+export const still = matchMedia("(prefers-reduced-motion: reduce)");
 
 /** sRGB of an OKLCH colour (B. Ottosson, "A perceptual color space for image processing", 2020). */
 function oklch(lightness, chroma, hue) {
@@ -122,7 +123,6 @@ export class Picture {
     const shift = ahead * this.rate;
     const shown = (SECONDS - BEHIND_S) * this.rate;
     const context = canvas.getContext("2d");
-    context.imageSmoothingQuality = "high";
     context.drawImage(this.drawing, this.columns - shown - shift, 0, shown, this.mels, 0, 0, width, height);
   }
 }
