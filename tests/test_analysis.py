@@ -8,6 +8,7 @@ import pytest
 from genred.analysis import Analyser
 from genred.model.session import load_model
 from genred.settings.judgement import JudgementSettings
+from genred.station.programme import render
 from rigs import tiny_model
 
 HOP_S = tiny_model.HOP / tiny_model.RATE
@@ -94,3 +95,46 @@ def test_each_feed_is_judged_by_its_own_settings(model):
     assert both[0].raw is None
     assert both[1].raw is not None
     assert analyser.judges[0].segment.label == "silence"
+
+
+@pytest.mark.parametrize("which", ["tiny", "shipped"])
+def test_a_file_in_one_go_is_judged_as_hop_by_hop(model, which):
+    """Music, silence with dead air, what is no number, and speech; in runs of odd lengths."""
+    model = model if which == "tiny" else load_model()
+    rate, hop = model.metadata.sample_rate, model.metadata.hop
+    hop_s = hop / rate
+    by = BY.model_copy(update={"silence_after_s": 1.0, "dead_air_after_s": 3.0})
+    parts = [render("metal", 9, 1, 16_000), np.zeros(16_000 * 6), render("speech", 9, 2, 16_000)]
+    audio = np.concatenate(parts).astype(np.float32)[:: 16_000 // rate]
+    if which == "tiny":
+        audio = audio + np.float32(0.3)
+        audio[9 * rate : 15 * rate] = 0
+    audio = audio[: len(audio) // hop * hop].reshape(-1, hop)
+    audio[20, 5] = np.nan
+    ends = [(number + 1) * hop_s for number in range(len(audio))]
+    one, other = Analyser(model, [by, by]), Analyser(model, [by])
+    expected, said = [], []
+    for number, end in enumerate(ends):
+        expected += one.step([1], audio[number : number + 1], [end])
+        said.append(one.judges[1].segment)
+    made, heard, at = [], [], 0
+    for length in (1, 7, 32, 3, 1000):
+        run = slice(at, at + length)
+        for decision in other.run(0, audio[run].copy(), ends[run]):
+            made.append(decision)
+            heard.append(other.judges[0].segment)
+        at += length
+    assert len(made) == len(expected) > 90
+    assert any(each.changes for each in made)
+    assert any(each.steady for each in made)
+    for mine, theirs, mine_said, theirs_said in zip(made, expected, heard, said, strict=True):
+        assert (mine.end, mine.steady) == (theirs.end, theirs.steady)
+        assert [(c.event, c.segment.label) for c in mine.changes] == [
+            (c.event, c.segment.label) for c in theirs.changes
+        ]
+        assert (mine_said and mine_said.label) == (theirs_said and theirs_said.label)
+        for ours, others in ((mine.raw, theirs.raw), (mine.smoothed, theirs.smoothed)):
+            assert (ours is None) == (others is None)
+            if ours is not None:
+                np.testing.assert_allclose(ours, others, rtol=1e-3, atol=1e-5)
+        np.testing.assert_allclose(mine.level_dbfs, theirs.level_dbfs, atol=1e-3)

@@ -15,7 +15,7 @@ from genred.judgement.judge import Change, Judge
 from genred.judgement.smoother import Smoother
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Iterator, Sequence
 
     from numpy.typing import NDArray
 
@@ -192,6 +192,72 @@ class Analyser:
                 )
             )  # fmt: skip
         return decisions
+
+    def run(self, row: int, audio: Floats, ends: Sequence[float]) -> Iterator[Decision]:
+        """Take ``row`` through ``audio`` ``[hops, hop]``, which end at ``ends``: for files.
+
+        What :meth:`take` comes to hop by hop. :attr:`judges` are as of the newest decision that
+        was yielded; all must be taken before the row goes on. Overwrites what is no sound in
+        ``audio``.
+        """
+        metadata, smoother, judge = self.model.metadata, self._smoother, self.judges[row]
+        levels, peaks = self._levels(audio)
+        logits, logmel = self._stream.run(row, audio)
+        raw = self.model.probabilities(logits)
+        one = slice(row, row + 1)
+        change = self._change[one]
+        likelihood = smoother.likelihood(raw, self._evidence[one], self._kind_evidence[one])
+        whole = self._heard[row] + metadata.hop * np.arange(1, len(raw) + 1) >= metadata.window
+        self._heard[row] += metadata.hop * len(raw)
+        # The belief depends on the gate alone, not on what is said: first all of it, then that.
+        gate, hop_s = judge.gate, metadata.hop / metadata.sample_rate
+        believed = np.empty_like(raw)
+        belief = self._belief[one]
+        opened = []
+        for hop, (level, end) in enumerate(zip(levels.tolist(), ends, strict=True)):
+            gate = gate.step(level, end - hop_s, end, judge.by)
+            opened.append(gate.open)
+            if gate.silent(end, judge.by):
+                belief = smoother.prior[None]
+            elif whole[hop]:
+                belief = (
+                    smoother.weigh(belief, likelihood[hop : hop + 1], change)
+                    if gate.open
+                    else smoother.predict(belief, change)
+                )
+            believed[hop] = belief[0]
+        self._belief[row] = belief[0]
+        shown = smoother.shown(believed, *self._temperatures)
+        likeliest = shown.argmax(axis=1)
+        sure = shown[np.arange(len(raw)), likeliest]
+        firm = whole & (levels >= self._silence[row]) & (sure >= self._enter[row])
+        columns = (
+            levels.tolist(),
+            peaks.tolist(),
+            likeliest.tolist(),
+            sure.tolist(),
+            firm.tolist(),
+        )
+        standing = judge.steady
+        for hop, (end, level, peak, top, surely, holds) in enumerate(
+            zip(ends, *columns, strict=True)
+        ):
+            changes: list[Change] = []
+            heard = raw[hop] if whole[hop] and opened[hop] else None
+            steady = holds and top == standing
+            if steady:
+                judge.hold(raw[hop], surely, end)
+            else:
+                dead_before = judge.gate.dead_air
+                judge.listen(level, end)
+                if whole[hop]:
+                    changes = judge.decide(heard, shown[hop], dead_before)
+                standing = judge.steady
+                self._steady[row] = standing
+            yield Decision(
+                row, end, level, peak, logmel[hop], heard,
+                shown[hop] if whole[hop] else None, tuple(changes), steady,
+            )  # fmt: skip
 
     def _levels(self, audio: Floats) -> tuple[Floats, Floats]:
         """RMS and peak levels of ``audio``; what is no sound in it becomes silence.

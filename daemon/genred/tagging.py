@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, field, replace
-from typing import TYPE_CHECKING, Any
+from itertools import accumulate, islice
+from typing import TYPE_CHECKING, Any, Final
 
 import numpy as np
 
@@ -26,6 +27,11 @@ if TYPE_CHECKING:
     from genred.views import Segment
 
     Floats = NDArray[np.float32]
+
+
+HOPS: Final = 32
+"""Hops of a file that are taken at once: what is alike for all of them is then cheap, and no file
+needs more than eight seconds of it in memory."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -98,6 +104,12 @@ def hops(blocks: Iterable[Floats], hop: int) -> Iterator[tuple[Floats, int]]:
         yield np.pad(rest, (0, hop - len(rest))), len(rest)
 
 
+def _together(hops: Iterator[tuple[Floats, int]]) -> Iterator[tuple[Floats, list[int]]]:
+    """Some hops at a time ``[n, hop]``, with their numbers of real samples."""
+    while some := list(islice(hops, HOPS)):
+        yield np.stack([audio for audio, _ in some]), [real for _, real in some]
+
+
 class Repeated:
     """Blocks of samples, heard again from their start until there are ``wanted`` of them.
 
@@ -153,17 +165,20 @@ def tag_blocks(
     listed: list[FileDecision] = []
     wanted = -(-metadata.window // metadata.hop) * metadata.hop
     blocks = Repeated(sound, wanted if metadata.short == "repeat" else 0)
-    for audio, real in hops(blocks, metadata.hop):
-        heard += real
-        (decision,) = analyser.step([0], audio[None], [heard / rate])
-        _collect(segments, decision.changes)
-        silent += judge.gate.silent(decision.end, by)
-        if decision.raw is not None:
-            total += decision.raw
-            counted += 1
-        if decisions and decision.smoothed is not None:
-            said = judge.segment.label if judge.segment is not None else UNKNOWN
-            listed.append(_listed(name, decision, labels, said))
+    for audio, reals in _together(hops(blocks, metadata.hop)):
+        ends = [heard + real for real in accumulate(reals)]
+        heard = ends[-1]
+        for decision in analyser.run(0, audio, [end / rate for end in ends]):
+            if decision.changes:
+                _collect(segments, decision.changes)
+            if decision.raw is not None:
+                total += decision.raw
+                counted += 1
+            elif judge.gate.silent(decision.end, judge.by):
+                silent += 1
+            if decisions and decision.smoothed is not None:
+                said = judge.segment.label if judge.segment is not None else UNKNOWN
+                listed.append(_listed(name, decision, labels, said))
     if not heard:
         raise InputError(f"{name} holds no audio")
     _collect(segments, analyser.reset(0))

@@ -41,7 +41,7 @@ class Judge:
     """The judgement of one feed; all it remembers is in its attributes, `reset` forgets it.
 
     A label is said when the smoothed probability reaches ``enter`` and stays until it falls below
-    ``exit``; when none is sure enough for ``unknown_after_s``, ``unknown`` is, and at once where
+    ``exit``, even if by then another of its kind has reached ``enter``; when none is sure enough for ``unknown_after_s``, ``unknown`` is, and at once where
     the sound is surely of another kind than what was said. The kind of ``unknown`` is that of
     which the sound surely is: music may be heard before its genre is known. Where a segment
     begins is estimated when it is announced, which is later: as the maximum-likelihood change
@@ -180,14 +180,14 @@ class Judge:
         best = float(belief[top])
         current = self.segment.label if self.segment is not None else UNKNOWN
         stands = self.segment.confidence if self.segment is not None else best
-        if best >= self.by.enter:
-            self._unsure_since = None
-            return self._labels[top], best
         held = float(belief[self._labels.index(current)]) if current in self._labels else 0.0
         other = self._sure_kind(belief) not in {None, self._kinds[current]}
         if held >= self.by.exit and not other:
             self._unsure_since = None
             return current, held
+        if best >= self.by.enter:
+            self._unsure_since = None
+            return self._labels[top], best
         if not self.gate.open:
             # Too short to be silence, and nothing to judge by: what was said stands.
             return current, stands

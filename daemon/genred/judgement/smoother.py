@@ -80,10 +80,19 @@ class Smoother:
         The network is trained on labels in equal shares, so that its probabilities are
         proportional to likelihoods.
         """
+        likelihood = self.likelihood(probabilities, evidence, kind_evidence)
+        return self.weigh(belief, likelihood, change)
+
+    def likelihood(self, probabilities: Floats, evidence: Floats, kind_evidence: Floats) -> Floats:
+        """What ``probabilities`` ``[any, labels]`` say, as far as they are to be trusted."""
         clipped = np.maximum(probabilities, LEAST)
         # The kind's probability to the one power times the label's within its kind to the other.
         of_kind = (clipped @ self._member)[:, self._kind]
-        likelihood = clipped**evidence * of_kind ** (kind_evidence - evidence)
+        trusted: Floats = clipped**evidence * of_kind ** (kind_evidence - evidence)
+        return trusted
+
+    def weigh(self, belief: Floats, likelihood: Floats, change: Floats) -> Floats:
+        """Belief one step later, with what the ``likelihood`` ``[feeds, labels]`` says."""
         posterior: Floats = self.predict(belief, change) * likelihood
         posterior /= posterior.sum(axis=1, keepdims=True)
         return posterior

@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any, Final, Protocol
 
 import numpy as np
 import onnxruntime
+from numpy.lib.stride_tricks import as_strided
 
 from genred.model.front_end import LogMel
 
@@ -54,6 +55,13 @@ class Stream(Protocol):
         """
         ...
 
+    def run(self, row: int, audio: Floats) -> tuple[Floats, Floats]:
+        """Take ``row`` through ``audio`` ``[steps, hop]``, one step after the other.
+
+        Returns logits ``[steps, labels]`` and log-mel frames ``[steps, n_mels, frames]``.
+        """
+        ...
+
     def reset(self, row: int) -> None:
         """Let ``row`` have heard nothing."""
         ...
@@ -93,6 +101,30 @@ class HostStream:
         np.take(self._state, rows, axis=0, out=self._before[:count], mode="clip")
         logits, logmel = self._run(count)
         self._state[rows] = self._after[:count]
+        return logits, logmel
+
+    def run(self, row: int, audio: Floats) -> tuple[Floats, Floats]:
+        """See :class:`Stream`; the front end takes all steps at once."""
+        steps, hop = audio.shape
+        logits = np.empty((steps, self._logits.shape[1]), np.float32)
+        logmel = np.empty((steps, *self._logmel.shape[1:]), np.float32)
+        self._before[0] = self._state[row]
+        samples = np.concatenate((self._before[0, : self._tail], audio.reshape(-1)))
+        # Each step's samples begin with the tail of those before; a view needs no copy.
+        joined = as_strided(samples, (steps, self._tail + hop), (4 * hop, 4), writeable=False)
+        if self._joined:
+            self._front_end(joined, logmel)
+        binding = self._bound.get(1) or self._bind(1)
+        for step in range(steps):
+            self._samples[0] = joined[step]
+            if self._joined:
+                self._logmel[0] = logmel[step]
+            self._session.run_with_iobinding(binding)
+            logits[step] = self._logits[0]
+            if not self._joined:
+                logmel[step] = self._logmel[0]
+            self._before[0] = self._after[0]
+        self._state[row] = self._before[0]
         return logits, logmel
 
     def through(self, audio: Floats, state: Floats) -> tuple[Floats, Floats, Floats]:
