@@ -21,7 +21,7 @@ DEBIAN_RUN := libportaudio2
 DEBIAN_TEST := libportaudio2 mosquitto mosquitto-clients pulseaudio pulseaudio-utils \
 	libasound2-plugins icecast2 ffmpeg tmux openssl chromium prometheus
 
-.PHONY: run test ha-env check format picture readme reference lab constraints clean install-service install-units soak bench bench-gpu
+.PHONY: run test ha-env check format picture readme reference lab constraints clean install-service install-units soak bench bench-gpu scale
 
 run: $(VENV)/.runtime
 	@$(call debian,$(DEBIAN_RUN))
@@ -69,6 +69,24 @@ reference: $(VENV)/.everything
 lab: $(VENV)/.everything
 	@test -n "$(GENRED_DATA)" || { echo "say where the recordings are: make lab GENRED_DATA=DIR"; exit 1; }
 	$(BIN)/python -m genred_train.lab --data "$(GENRED_DATA)" --update train/README.md $(ARGS)
+
+# What listening costs here, beside what others cost; adds to the history and fills in the page.
+# About four minutes on a quiet machine. TEACHER=yamnet_frame.tflite measures YAMNet too.
+bench: $(VENV)/.everything
+	$(BIN)/genred bench --against $(if $(TEACHER),--teacher "$(TEACHER)") --training \
+		--record docs/benchmarks.jsonl $(ARGS)
+	$(BIN)/python tests/update_performance.py
+
+# The model alone on a GPU, from samples in memory to labels, beside one core of the CPU. Needs an
+# environment with genred[gpu], and a GPU; says so where there is none.
+bench-gpu: $(VENV)/.runtime
+	@$(BIN)/genred bench --batches --provider cuda $(ARGS)
+
+# A day of ten thousand feeds against a real mosquitto, in ten minutes at most; fills in docs/scale.md.
+scale: $(VENV)/.everything
+	@$(call debian,$(DEBIAN_TEST))
+	$(BIN)/python tests/scale/simulated_day.py --record docs/scale.json $(ARGS)
+	$(BIN)/python tests/update_performance.py
 
 constraints: $(VENV)/.everything
 	$(BIN)/python -m pip freeze --exclude-editable --exclude pip > constraints.txt
