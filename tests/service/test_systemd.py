@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 import re
 import time
@@ -45,6 +46,9 @@ def test_a_service_in_its_life(make_machine, make_mosquitto):
     listener.wait_for("genred/rack/radio/status", "online")
     wait_until(lambda: machine.show("StatusText").startswith("radio: "), what="a status line")
 
+    history = ("/opt/genred/bin/genred", "history", "--format", "json")
+    wait_until(lambda: '"started"' in machine.run(*history), 30, "a history")
+
     # SIGKILL: the broker sends the last will, systemd starts it again, and it goes on.
     machine.systemctl("kill", "-s", "KILL", "genred")
     listener.wait_for("genred/rack/status", "offline")
@@ -52,6 +56,15 @@ def test_a_service_in_its_life(make_machine, make_mosquitto):
     machine.wait("ActiveState", "active")
     assert machine.main_pid() not in (0, first)
     listener.wait(lambda all_: _last(all_, "genred/rack/radio/status") == "online")
+
+    # Its socket and its history: for root and its own user, from outside the sandbox.
+    assert machine.run("stat", "-c", "%a %U", "/run/genred/watch.sock").split() == ["660", "genred"]
+    told = machine.run(*history, check=True)
+    radio = next(each for each in json.loads(told) if each["feed"] == "radio")
+    assert radio["events"][0]["event_type"] == "started"
+    assert radio["played"][0]["cut"]  # by the SIGKILL
+    owner = machine.run("stat", "-c", "%a %U", "/var/lib/genred/history.sqlite3")
+    assert owner.split() == ["600", "genred"]
 
     # Reload: another feed; then a configuration that is refused.
     pid = machine.main_pid()
