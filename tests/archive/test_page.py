@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from genred.archive import jobs, processes
+from genred.archive import cluster, jobs, processes
 from genred.archive.journal import SYNC_S
 from genred.archive.results import COLUMNS
 from genred.commands import build_parser
@@ -35,7 +35,8 @@ def test_the_table_has_all_columns():
 @pytest.mark.parametrize(
     ("words", "value"),
     [
-        ("silent for an hour", processes.FILE_S == 3600),
+        ("no sign for 5 minutes", processes.SILENT_S == 300),
+        ("takes 6 hours", cluster.CALL_S == 6 * 3600),
         ("the last 5 s", SYNC_S == 5),
         ("tried once more", processes.ATTEMPTS == 2),
         ("the exit code is then 66", jobs.InputError.exit_code == 66),

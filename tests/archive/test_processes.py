@@ -7,10 +7,10 @@ import signal
 import time
 
 import pytest
-from shelf_data import FILES
+from shelf_data import FILES, steady
 
 from genred.archive import processes
-from genred.archive.jobs import Recipe, listing
+from genred.archive.jobs import Hearer, Recipe, listing
 from genred.archive.processes import Processes
 from genred.errors import InternalError, ModelError
 from genred.settings.judgement import JudgementSettings
@@ -33,11 +33,14 @@ def shown(outcomes):
 def test_a_worker_that_is_killed_is_replaced_and_its_file_heard_again(recipe, jobs):
     engine = Processes(recipe, 2)
     outcomes = []
+    killed = 0
     for outcome in engine.run(jobs):
         outcomes.append(outcome)
-        if len(outcomes) in (3, 20):
-            busy = next(worker for worker in engine._staff if worker.job is not None)
-            os.kill(busy.process.pid, signal.SIGKILL)
+        busy = [worker.process.pid for worker in engine._staff if worker.job is not None]
+        if len(outcomes) > 10 * killed and killed < 3 and busy:
+            os.kill(busy[0], signal.SIGKILL)
+            killed += 1
+    assert killed == 3
     assert shown(outcomes) == sorted(job.shown for job in jobs)
     assert sum(each.fault is None for each in outcomes) == FILES
     assert engine._staff == []
@@ -66,7 +69,7 @@ def test_a_file_that_kills_its_workers_is_given_up_and_the_others_are_not(
 
 
 def test_a_worker_that_hangs_is_ended(recipe, jobs, monkeypatch):
-    monkeypatch.setattr(processes, "FILE_S", 0.5)
+    monkeypatch.setattr(processes, "SILENT_S", 0.5)
     give = processes._Worker.give
     stuck = jobs[2]
 
@@ -98,3 +101,15 @@ def test_what_keeps_all_workers_from_starting_is_told(recipe, jobs, tmp_path, mo
     monkeypatch.setattr(processes._Worker, "__init__", stillborn)
     with pytest.raises(InternalError, match="lives long enough"):
         list(Processes(recipe, 2).run(jobs))
+
+
+def test_a_long_file_is_no_hang(tiny, tmp_path, monkeypatch):
+    """A worker says that it goes on; whoever waits for it waits on."""
+    monkeypatch.setattr("genred.archive.jobs.TOLD_S", 0.0)
+    path = steady(tmp_path / "long.wav", 0.4, 20)
+    (job,), _ = listing([path])
+    said = []
+    hearer = Hearer(Recipe.of(tiny, "cpu", 1, JudgementSettings()))
+    outcome = hearer.hear(job, lambda: said.append(1))
+    assert outcome.result == hearer.hear(job).result
+    assert len(said) > 3

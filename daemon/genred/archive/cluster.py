@@ -21,11 +21,14 @@ from collections import deque
 from typing import TYPE_CHECKING, Any, Final
 
 from genred.archive.jobs import Hearer, Job, Outcome, Recipe, failed
-from genred.archive.processes import ATTEMPTS, FILE_S, given_up
+from genred.archive.processes import ATTEMPTS, given_up
 from genred.errors import InternalError, UnavailableError
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator
+
+CALL_S: Final = 6 * 3600.0
+"""A call that takes so long hangs; at a hundred times real time it would have heard 25 days."""
 
 LOOK_S: Final = 5.0
 """How often it is looked whether a worker is overdue."""
@@ -128,7 +131,7 @@ class _Shift:
             while waiting and self._free:
                 job, attempt = waiting.popleft()
                 actor = self._free.popleft()
-                until = time.monotonic() + FILE_S
+                until = time.monotonic() + CALL_S
                 self._at[actor.hear.remote(job)] = (actor, job, attempt, until)
             done, _ = self._ray.wait(list(self._at), num_returns=1, timeout=LOOK_S)
             for call in done:

@@ -2,22 +2,32 @@
 
 from __future__ import annotations
 
+import contextlib
 import hashlib
 import logging
 import os
+import time
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Literal
+from typing import TYPE_CHECKING, Any, Final, Literal
 
 from genred import __version__
 from genred.errors import GenredError, InputError, InternalError
 from genred.model.session import FILE_NAME, load_model, shipped_model
 from genred.settings.judgement import JudgementSettings
-from genred.sources.files import audio_files
-from genred.tagging import tag_file
+from genred.sources.files import audio_files, decode
+from genred.tagging import tag_blocks
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable
+    from collections.abc import Callable, Iterable, Iterator
+
+    import numpy as np
+    from numpy.typing import NDArray
+
+    Floats = NDArray[np.float32]
+
+TOLD_S: Final = 5.0
+"""How often a worker says of a long file that it goes on."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -129,25 +139,52 @@ class Hearer:
             Path(recipe.model), provider=recipe.provider, threads=recipe.threads
         )
         self._by = JudgementSettings.model_validate_json(recipe.judgement)
-        self._heard = _Kept()
-        logger = logging.getLogger("genred")
-        # What is said of a file goes where its result goes; nobody reads a worker's stderr.
-        logger.handlers[:] = [self._heard]
-        logger.propagate = False
 
-    def hear(self, job: Job) -> Outcome:
-        """Hear one file; whatever is wrong with it is an outcome too."""
-        self._heard.lines.clear()
-        try:
-            row = tag_file(self._model, Path(job.path), self._by).to_dict()
-        except GenredError as error:
-            return failed(job, error)
-        except Exception as error:  # noqa: BLE001 - one file must never end the others
-            kind = type(error).__name__
-            return failed(job, InternalError(f"{job.path}: a fault of genred's: {kind}: {error}"))
+    def hear(self, job: Job, alive: Callable[[], None] | None = None) -> Outcome:
+        """Hear one file; whatever is wrong with it is an outcome too.
+
+        ``alive`` is called now and then while it goes on.
+        """
+        with _warnings() as warnings:
+            try:
+                row = self._row(job, alive)
+            except GenredError as error:
+                return failed(job, error)
+            except Exception as error:  # noqa: BLE001 - one file must never end the others
+                kind = type(error).__name__
+                said = f"{job.path}: a fault of genred's: {kind}: {error}"
+                return failed(job, InternalError(said))
         del row["path"]
-        said = tuple(line.replace(job.path, job.shown) for line in self._heard.lines)
-        return Outcome(job, row, warnings=said)
+        told = tuple(line.replace(job.path, job.shown) for line in warnings)
+        return Outcome(job, row, warnings=told)
+
+    def _row(self, job: Job, alive: Callable[[], None] | None) -> dict[str, Any]:
+        sound = decode(job.path, self._model.metadata.sample_rate)
+        if alive is not None:
+            sound = _told(sound, alive)
+        return tag_blocks(self._model, job.path, sound, self._by).to_dict()
+
+
+def _told(sound: Iterator[Floats], alive: Callable[[], None]) -> Iterator[Floats]:
+    """``sound``, and a word at most every :data:`TOLD_S` that more of it has come."""
+    said = time.monotonic()
+    for block in sound:
+        if time.monotonic() - said > TOLD_S:
+            alive()
+            said = time.monotonic()
+        yield block
+
+
+@contextlib.contextmanager
+def _warnings() -> Iterator[list[str]]:
+    """What is warned of meanwhile: it goes where the result goes, not to a worker's stderr."""
+    logger = logging.getLogger("genred")
+    kept = _Kept()
+    before, logger.handlers, logger.propagate = (logger.handlers, logger.propagate), [kept], False
+    try:
+        yield kept.lines
+    finally:
+        logger.handlers, logger.propagate = before
 
 
 class _Kept(logging.Handler):

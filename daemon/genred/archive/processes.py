@@ -7,6 +7,7 @@ it and nothing else, and what Python does between two packets runs in parallel.
 from __future__ import annotations
 
 import contextlib
+import math
 import multiprocessing
 import signal
 import time
@@ -25,9 +26,9 @@ ATTEMPTS: Final = 2
 """A worker may die of what is no fault of its file (somebody ended it, the memory ran out): the
 file is tried once more."""
 
-FILE_S: Final = 3600.0
-"""A worker that is silent for so long hangs; at a hundred times real time it would have heard more
-than four days of audio. Its file counts as one that cannot be heard."""
+SILENT_S: Final = 300.0
+"""A worker that says nothing for so long hangs: of a file that goes on it says so every 5 s, and a
+network drive that is away is given up after 30 s. Its file counts as one that cannot be heard."""
 
 START_S: Final = 120.0
 """A worker that has not loaded the model by then never will, not even on a laden machine."""
@@ -75,7 +76,8 @@ class Processes:
     def _news(self, waiting: deque[tuple[Job, int]]) -> Iterator[Outcome]:
         """Wait until a worker says something, dies or takes too long."""
         limit = min(worker.until for worker in self._staff) - time.monotonic()
-        said = wait([worker.pipe for worker in self._staff], max(0.0, limit))
+        patience = min(max(0.0, limit), START_S)  # no system waits for an infinite time
+        said = wait([worker.pipe for worker in self._staff], patience)
         for worker in list(self._staff):
             if worker.pipe in said:
                 outcome = worker.read()
@@ -83,7 +85,7 @@ class Processes:
                     yield from self._lost(worker, waiting)
                 elif isinstance(outcome, Outcome):
                     yield outcome
-                else:
+                elif worker.ready:
                     self._dead_starts = 0
             elif time.monotonic() > worker.until:
                 worker.kill()
@@ -135,12 +137,12 @@ class _Worker:
     def give(self, job: Job, attempt: int) -> None:
         """Have a file heard; a worker that has died meanwhile is noticed by its pipe."""
         self.job, self.attempt = job, attempt
-        self.until = time.monotonic() + FILE_S
+        self.until = time.monotonic() + SILENT_S
         with contextlib.suppress(OSError):
             self.pipe.send(job)
 
     def read(self) -> Outcome | bool | None:
-        """What it says: an outcome, True when it is ready; None when it has died.
+        """What it says: an outcome, True when it is ready or goes on; None when it has died.
 
         Raises the error that kept it from getting ready.
         """
@@ -150,10 +152,11 @@ class _Worker:
             return None
         if isinstance(said, GenredError):
             raise said
-        self.until = float("inf")
         if isinstance(said, Outcome):
             self.job = None
+            self.until = math.inf
             return said
+        self.until = math.inf if self.job is None else time.monotonic() + SILENT_S
         self.ready = True
         return True
 
@@ -172,7 +175,7 @@ class _Worker:
         code = self.process.exitcode or 0
         self.process.close()
         if self._late:
-            return f"was silent for {FILE_S:.0f} s"
+            return f"was silent for {SILENT_S:.0f} s"
         return f"died of {signal.Signals(-code).name}" if code < 0 else f"ended with code {code}"
 
 
@@ -186,6 +189,7 @@ def _serve(pipe: Connection, recipe: Recipe) -> None:
         except GenredError as error:
             pipe.send(error)
             return
-        pipe.send(True)
+        ready = True
+        pipe.send(ready)
         while True:
-            pipe.send(hearer.hear(pipe.recv()))
+            pipe.send(hearer.hear(pipe.recv(), lambda: pipe.send(ready)))
