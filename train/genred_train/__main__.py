@@ -90,6 +90,12 @@ def parser() -> argparse.ArgumentParser:
         "but the layer of logits; see training.freeze",
     )
     made.add_argument(
+        "--teacher",
+        type=Path,
+        metavar="FILE",
+        help="yamnet.tflite: recipes that train on passages of radio learn from it, too",
+    )
+    made.add_argument(
         "--minutes",
         type=float,
         metavar="N",
@@ -145,6 +151,7 @@ def _train(chosen: argparse.Namespace) -> None:
         resume=chosen.resume,
         init_from=chosen.init_from,
         minutes=chosen.minutes,
+        teacher=chosen.teacher,
     )
     if chosen.time_devices:
         recipe = recipe.override(epochs=chosen.epochs or devices.EPOCHS)

@@ -17,7 +17,7 @@ import torch
 from torch import Tensor, nn
 
 from genred_train.data import spectrograms
-from genred_train.data.corpus import LEVEL_BLOCK_S, QUIET_DBFS
+from genred_train.data.corpus import LEVEL_BLOCK_S
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -26,9 +26,7 @@ if TYPE_CHECKING:
 
     from genred.model.metadata import FrontEnd
     from genred_train.data.spectrograms import Picture
-    from genred_train.recipe import Airing, Augment, Audio
-
-Floats = NDArray[np.float32] if TYPE_CHECKING else object
+    from genred_train.recipe import Audio, Recipe
 
 # Natural logarithms of power in a decibel.
 _DB = math.log(10.0) / 10.0
@@ -46,23 +44,20 @@ _COMPRESSOR_FRAMES = 41
 # No piece is shorter, so that each has decisions of its own.
 _LEAST_PIECE_S = 1.5
 
-_SILENT = math.log(spectrograms.FLOOR)
-
 
 @dataclass(frozen=True)
 class Track:
     """A recording to train on, and what is known of each quarter of a second of it.
 
-    ``targets [label shares]`` of the whole; ``lessons [decisions, components]`` and ``opinions
-    [decisions, labels]`` of a teacher for the windows that end at 1 s, 1.25 s …, or ``None``;
-    ``audible`` for each block of a quarter of a second.
+    ``targets`` are the label shares ``[labels]`` of the whole, ``lessons [decisions, components]``
+    a teacher's view of the windows that end at 1 s, 1.25 s …, ``audible`` says of each block of a
+    quarter of a second whether there is anything in it. A track without a label has -1.
     """
 
     pictures: Sequence[Picture]
     targets: NDArray[np.float32]
     audible: NDArray[np.bool_]
     lessons: NDArray[np.float16] | None = None
-    opinions: NDArray[np.float16] | None = None
     label: int = -1
 
 
@@ -127,21 +122,22 @@ class Studio:
         tracks: Sequence[Track],
         weights: NDArray[np.float64],
         shape: Shape,
-        airing: Airing,
-        augment: Augment,
-        floor: float,
-        speech: int,
-        noise: int,
+        recipe: Recipe,
+        band_hertz: NDArray[np.float64],
+        speech: Sequence[int],
+        noise: Sequence[int],
         components: int,
     ) -> None:
-        self.tracks, self.shape, self.airing, self.augment = tracks, shape, airing, augment
-        self.floor, self.components = floor, components
+        self.tracks, self.shape = tracks, shape
+        self.airing, self.augment = recipe.airing, recipe.augment
+        self.floor, self.components = recipe.front_end.floor, components
+        self.band_hertz = band_hertz
         self.labels = tracks[0].targets.size
         self.cumulative = np.cumsum(weights / weights.sum())
-        self.speech, self.noise = speech, noise
+        self.speech, self.noise = set(speech), set(noise)
         named = np.array([track.label for track in tracks])
-        self.beds = np.flatnonzero((named != speech) & (named != noise))
-        self.noises = np.flatnonzero(named == noise)
+        self.noises = np.flatnonzero(np.isin(named, list(noise)))
+        self.music = np.flatnonzero(~np.isin(named, [*speech, *noise]))
 
     def batch(self, count: int, random: np.random.Generator) -> Batch:
         """``count`` passages."""
@@ -247,11 +243,7 @@ class Studio:
         share = np.clip(share, 0, None) / shape.window
         seconds = (start + ends - first) * picture.speed / shape.rate
         at = np.rint((seconds - 1.0) / LEVEL_BLOCK_S).astype(np.int64)
-        if track.opinions is None:
-            targets += share[:, None].astype(np.float32) * track.targets
-        else:
-            at = np.clip(at, 0, len(track.opinions) - 1)
-            targets += share[:, None].astype(np.float32) * track.opinions[at]
+        targets += share[:, None].astype(np.float32) * track.targets
         if track.lessons is not None:
             alone = share > 0.95
             at = np.clip(at, 0, len(track.lessons) - 1)
@@ -303,9 +295,9 @@ class Studio:
         self, track: Track, length: int, random: np.random.Generator
     ) -> NDArray[np.float32] | float:
         """Music under speech, or everyday noise under music: its power, quieter."""
-        if track.label == self.speech and random.random() < self.augment.talk_over_p:
-            pool, decibels = self.beds, self.augment.talk_over_db
-        elif track.label != self.noise and random.random() < self.airing.noise_under_p:
+        if track.label in self.speech and random.random() < self.augment.talk_over_p:
+            pool, decibels = self.music, self.augment.talk_over_db
+        elif track.label not in self.noise and random.random() < self.airing.noise_under_p:
             pool, decibels = self.noises, self.airing.noise_under_db
         else:
             return 0.0
@@ -347,7 +339,7 @@ class Studio:
             power = power + (mean * ratio)[:, None, None] * shape[:, None, :] * fluctuation
         if augment.low_pass_p:
             hertz = drawn(*augment.low_pass_hz)
-            cut = torch.from_numpy(self._band(hertz.numpy()))
+            cut = torch.from_numpy(np.searchsorted(self.band_hertz, hertz.numpy())).float()
             above = (torch.arange(self._mels)[None, :] - cut[:, None]).clamp(min=0.0)
             fall = (above * _LOW_PASS_DB_A_BAND).clamp(max=_LOW_PASS_MOST_DB) * _DB
             power = power * torch.exp(-fall * chosen(augment.low_pass_p)[:, None])[:, None, :]
@@ -356,13 +348,6 @@ class Studio:
             power = power * torch.exp(wanted * _DB)[:, None, None]
         logmel = torch.log(power + self.floor)
         return self._masked(logmel, random)
-
-    band_hertz: NDArray[np.float32] | None = None
-    """Centre of each band, for low-passes; set by who knows the front end."""
-
-    def _band(self, hertz: NDArray[np.float32]) -> NDArray[np.float32]:
-        assert self.band_hertz is not None
-        return np.searchsorted(self.band_hertz, hertz).astype(np.float32)
 
     def _masked(self, logmel: Tensor, random: np.random.Generator) -> Tensor:
         """SpecAugment's masks (Park et al., 2019) over bands and, short, over time."""
@@ -379,5 +364,3 @@ class Studio:
                 logmel[picture, begin : begin + width] = mean[picture]
         return logmel
 
-
-__all__ = ["QUIET_DBFS", "Batch", "Shape", "Studio", "Track"]

@@ -14,6 +14,9 @@ import torchaudio
 from torch import Tensor, nn
 
 if TYPE_CHECKING:
+    import numpy as np
+    from numpy.typing import NDArray
+
     from genred.model.metadata import FrontEnd
 
 # 10*log10(x) is this many natural logarithms.
@@ -32,6 +35,18 @@ def mel_filters(settings: FrontEnd, sample_rate: int) -> Tensor:
         mel_scale=settings.mel_scale,
     )
     return filters
+
+
+def band_centres(settings: FrontEnd) -> NDArray[np.float64]:
+    """The middle of each mel band in Hz, ``[n_mels]``."""
+    convert = torchaudio.functional.functional
+    low, high = (
+        convert._hz_to_mel(edge, settings.mel_scale)  # noqa: SLF001 - torchaudio offers no other
+        for edge in (settings.f_min, settings.f_max)
+    )
+    points = torch.linspace(low, high, settings.n_mels + 2)
+    hertz: NDArray[np.float64] = convert._mel_to_hz(points, settings.mel_scale).numpy()  # noqa: SLF001 - as above
+    return hertz[1:-1]
 
 
 def compress(mel: Tensor, settings: FrontEnd) -> Tensor:

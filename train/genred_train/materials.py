@@ -38,8 +38,14 @@ class Material(Protocol):
     batches: int
     """How many an epoch has."""
 
-    def epoch(self, seed: int, team: Team) -> Iterator[tuple[Tensor, Tensor]]:
-        """The process's share of each batch: inputs, and label shares ``[batch, labels]``."""
+    def epoch(self, seed: int, team: Team) -> Iterator[tuple[Tensor, Any]]:
+        """The process's share of each batch: inputs, and what :meth:`loss` wants of them."""
+
+    def pupil(self, network: Network) -> nn.Module:
+        """What is called in training: the network, or it with what only helps it to learn."""
+
+    def loss(self, answers: Any, wanted: Any) -> Tensor:
+        """How wrong the pupil's answers are."""
 
     def measure(self, network: Network) -> tuple[Tensor, Tensor]:
         """Mean and deviation of what the network standardises, over training inputs."""
@@ -81,6 +87,14 @@ class Crops:
                 logmel = self.augmenter.mask(self.transform(audio))
             yield logmel, soft
 
+    def pupil(self, network: Network) -> nn.Module:
+        """The network itself."""
+        return network
+
+    def loss(self, answers: Tensor, wanted: Tensor) -> Tensor:
+        """Cross-entropy with label shares ``[batch, labels]``."""
+        return cross_entropy(answers, wanted, self.recipe)
+
     def measure(self, network: Network) -> tuple[Tensor, Tensor]:
         """Mean and deviation over crops as they are trained on, without masks."""
         training = self.recipe.training
@@ -115,11 +129,18 @@ class Crops:
         return audio, soft
 
 
+def cross_entropy(logits: Tensor, shares: Tensor, recipe: Recipe) -> Tensor:
+    """Mean cross-entropy of ``[items, labels]``, smoothed as the recipe says."""
+    return nn.functional.cross_entropy(
+        logits.float(), shares, label_smoothing=recipe.training.label_smoothing
+    )
+
+
 class Rows:
     """Rows of numbers that somebody else has made of recordings; each epoch sees each row once."""
 
     def __init__(self, recipe: Recipe, arrays: Arrays, device: torch.device) -> None:
-        self.arrays, self.device = arrays, device
+        self.recipe, self.arrays, self.device = recipe, arrays, device
         self.fingerprint = arrays.fingerprint
         self.batch_size = recipe.training.batch_size
         train = arrays.splits["train"]
@@ -136,6 +157,14 @@ class Rows:
         ):
             mine = batch[team.rank :: team.size].to(self.device)
             yield self.inputs[mine], self.soft[mine]
+
+    def pupil(self, network: Network) -> nn.Module:
+        """The network itself."""
+        return network
+
+    def loss(self, answers: Tensor, wanted: Tensor) -> Tensor:
+        """Cross-entropy with label shares ``[batch, labels]``."""
+        return cross_entropy(answers, wanted, self.recipe)
 
     def measure(self, network: Network) -> tuple[Tensor, Tensor]:
         """Mean and deviation over all training rows."""

@@ -261,8 +261,9 @@ class Training(_Table):
     patience: int = Field(default=0, ge=0)
     """Stop after so many epochs without a better one; 0 never stops early."""
 
-    select: Literal["macro_f1", "accuracy"] = "macro_f1"
-    """Of the validation windows; chooses the epoch and decides on stopping early."""
+    select: Literal["macro_f1", "accuracy", "last"] = "macro_f1"
+    """Of the validation windows; chooses the epoch and decides on stopping early. ``last`` takes
+    the last one: where validation is small, the end of a schedule is the better choice."""
 
     snapshots: bool = False
     """Keep the weights of every epoch, beside those of the best."""

@@ -29,10 +29,11 @@ from genred_train.data import corpus as corpora
 from genred_train.data.arrays import Arrays
 from genred_train.data.catalogue import SPLITS
 from genred_train.data.heard import Heard
-from genred_train.export import macs, model_file
+from genred_train.export import lean, macs, model_file
 from genred_train.export.step import Step
 from genred_train.front_end import frames_in
 from genred_train.materials import Crops
+from genred_train.passages import Passages
 from genred_train.report import folder as report
 from genred_train.report.recorder import Recorder
 from genred_train.team import Team
@@ -41,10 +42,13 @@ from genred_train.training import Epoch, Trainer
 if TYPE_CHECKING:
     from pathlib import Path
 
+    from numpy.typing import NDArray
+
     from genred_train.console import Console
     from genred_train.data.corpus import Corpus
     from genred_train.networks.base import Network
     from genred_train.recipe import Recipe
+    from genred_train.scoring import Windows
 
 # The export is verified on so many clips of each label, each this many windows long.
 _VERIFIED_PER_LABEL = 2
@@ -71,6 +75,8 @@ class Options:
     init_from: Path | None = None
     minutes: float | None = None
     """No epoch begins after so long; the best until then is exported."""
+    teacher: Path | None = None
+    """``yamnet.tflite``; recipes that train on passages learn from it."""
 
 
 def train(
@@ -120,6 +126,11 @@ def train(
     # The test split is read here, once, when nothing is left to choose.
     for split in ("val", "test"):
         metrics[split] = _judge(material, fitted.network, corpus.of(split), temperature)
+        if isinstance(material, Passages):
+            metrics[f"{split}_second"] = metrics[split]
+            metrics[split] = _judge_remembered(
+                material, fitted.network, corpus.of(split), temperature
+            )
     write(folder / "metrics.json", json.dumps(metrics, indent=1) + "\n")
     write(folder / "MODEL_CARD.md", card.write(metrics, recipe))
     report.write_all(folder, report.Finished(recipe, corpus, metadata, metrics, trainer.history))
@@ -174,7 +185,12 @@ def fit(
     """
     team = team or Team()
     network = build_network(recipe, len(data.labels), data)
-    trainer = Trainer(recipe, data, network, device, team)
+    material = None
+    if recipe.airing.seconds and not isinstance(data, Arrays) and options is not None:
+        material = Passages(
+            recipe, data, network.to(device), device, options.cache, options.teacher, console
+        )
+    trainer = Trainer(recipe, data, network, device, team, material)
     if options and options.minutes is not None:
         trainer.limit_s = 60.0 * options.minutes
     if options and options.init_from is not None:
@@ -195,7 +211,9 @@ def fit(
         console.note(f"stopped after epoch {len(trainer.history)}: {trainer.stopped}")
     seconds = sum(epoch.seconds for epoch in trainer.history)
     answers, truth, _ = trainer.material.validate(best, team)
-    return Fitted(best, fit_temperature(answers, truth), trainer, seconds)
+    temperature = fit_temperature(answers, truth)
+    # From here on the network is what is written: folded, and rounded where that is small.
+    return Fitted(lean.rounded(best) if material else best, temperature, trainer, seconds)
 
 
 def make(folder: Path) -> None:
@@ -353,7 +371,23 @@ def _judge(
     network.to(material.device)
     # Windows side by side: each second is scored once.
     chosen = scoring.windows(corpus, positions, material.reach, recipe.audio.window)
-    answers = material.logits(network, chosen)
+    return _figures(material, chosen, material.logits(network, chosen), temperature)
+
+
+def _judge_remembered(
+    material: Passages, network: Network, positions: list[int], temperature: float
+) -> dict[str, Any]:
+    """The same windows, each with what was remembered of its recording until then."""
+    window = material.recipe.audio.window
+    network.to(material.device)
+    chosen = scoring.windows(material.corpus, positions, window, window)
+    return _figures(material, chosen, material.remembered(network, chosen), temperature)
+
+
+def _figures(
+    material: Crops, chosen: Windows, answers: NDArray[np.float32], temperature: float
+) -> dict[str, Any]:
+    corpus, recipe = material.corpus, material.recipe
     scored = scoring.scored(answers, chosen, temperature)
     tracks = judging.by_track(scored, chosen.positions)
     kinds = [label.kind.value for label in corpus.labels]

@@ -16,7 +16,7 @@ from genred.errors import InputError, InternalError, OutputError
 from genred_train import judging
 from genred_train.calibration import negative_log_likelihood
 from genred_train.data.arrays import Arrays
-from genred_train.materials import Crops, Rows
+from genred_train.materials import Crops, Material, Rows
 from genred_train.team import Team
 
 if TYPE_CHECKING:
@@ -65,6 +65,7 @@ class Trainer:
         network: Network,
         device: torch.device,
         team: Team | None = None,
+        material: Material | None = None,
     ) -> None:
         self.recipe, self.corpus, self.device = recipe, data, device
         self.team = team or Team()
@@ -73,12 +74,13 @@ class Trainer:
         if self.halved:
             # The layout in which such convolutions are fastest, on CPUs and on GPUs.
             self.network.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
-        self.material: Crops | Rows = (
+        self.material: Material = material or (
             Rows(recipe, data, device)
             if isinstance(data, Arrays)
             else Crops(recipe, data, network, device)
         )
-        self.optimiser = _optimiser(recipe, network)
+        self.pupil = self.material.pupil(self.network).to(device)
+        self.optimiser = _optimiser(recipe, self.pupil)
         self.schedule = _schedule(
             recipe, self.optimiser, self.material.batches * recipe.training.epochs
         )
@@ -161,6 +163,8 @@ class Trainer:
                 "resume with the recipe it began with",
             )
         self.network.load_state_dict(state["network"])
+        if state.get("pupil") is not None:
+            self.pupil.load_state_dict(state["pupil"])
         if self.average is not None:
             self.average.load_state_dict(state["average"])
         self.updates = state["updates"]
@@ -197,8 +201,13 @@ class Trainer:
         return len(body)
 
     def _merit(self, epoch: Epoch) -> float:
-        accuracy = self.recipe.training.select == "accuracy"
-        return epoch.val_accuracy if accuracy else epoch.val_macro_f1
+        match self.recipe.training.select:
+            case "accuracy":
+                return epoch.val_accuracy
+            case "macro_f1":
+                return epoch.val_macro_f1
+            case "last":
+                return float(epoch.epoch)
 
     def _given_up(self) -> bool:
         patience = self.recipe.training.patience
@@ -214,10 +223,10 @@ class Trainer:
         seed = training.seed * _SEED_STEP + number
         torch.manual_seed(seed + _RANK_STEP * team.rank)
         self._set_training(number)
-        called = team.wrap(self.network, self.device)
+        called = team.wrap(self.pupil, self.device)
         total = 0.0
-        for batch, (inputs, soft) in enumerate(self.material.epoch(seed, team), start=1):
-            loss = self._step(called, inputs, soft)
+        for batch, given in enumerate(self.material.epoch(seed, team), start=1):
+            loss = self._step(called, *given)
             if not math.isfinite(loss):
                 kept = f"; the checkpoints of epoch {number - 1} are kept" if number > 1 else ""
                 raise InternalError(
@@ -250,17 +259,15 @@ class Trainer:
         last.requires_grad_(requires_grad=True)
         last.train()
 
-    def _step(self, called: Callable[[Tensor], Tensor], inputs: Tensor, soft: Tensor) -> float:
+    def _step(self, called: Callable[[Tensor], Any], inputs: Tensor, wanted: Any) -> float:
         training = self.recipe.training
         with torch.autocast(self.device.type, torch.bfloat16, enabled=self.halved):
-            logits = called(inputs)
-        loss = nn.functional.cross_entropy(
-            logits.float(), soft, label_smoothing=training.label_smoothing
-        )
+            answers = called(inputs)
+        loss = self.material.loss(answers, wanted)
         self.optimiser.zero_grad(set_to_none=True)
         loss.backward()  # type: ignore[no-untyped-call]  # torch leaves it untyped
         if training.clip_gradient:
-            nn.utils.clip_grad_norm_(self.network.parameters(), training.clip_gradient)
+            nn.utils.clip_grad_norm_(self.pupil.parameters(), training.clip_gradient)
         self.optimiser.step()
         self.schedule.step()
         self._follow()
@@ -293,6 +300,7 @@ class Trainer:
         return {
             "epoch": asdict(epoch),
             "network": self.network.state_dict(),
+            "pupil": self.pupil.state_dict() if self.pupil is not self.network else None,
             "average": self.average.state_dict() if self.average else None,
             "updates": self.updates,
             "optimiser": self.optimiser.state_dict(),
@@ -316,7 +324,7 @@ class Trainer:
             raise OutputError(f"cannot write {path}: {error}", "make room on that disk") from None
 
 
-def _optimiser(recipe: Recipe, network: Network) -> torch.optim.Optimizer:
+def _optimiser(recipe: Recipe, network: nn.Module) -> torch.optim.Optimizer:
     training = recipe.training
     # Biases and batch normalisation have one dimension; decaying them only harms.
     parameters = [p for p in network.parameters() if p.requires_grad]

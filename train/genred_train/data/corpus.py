@@ -157,7 +157,7 @@ def load(
     aside = _unlabelled(listed, clips, found, recipe, cache) if training else ()
     samples = cache.samples()
 
-    blocks = {path: _levels(samples, found[path], settings.sample_rate) for path in found}
+    blocks = {path: levels(samples, found[path], settings.sample_rate) for path in found}
     silent = {clip.path for clip in clips if not blocks[clip.path].any()}
     unusable += [Unusable(path, f"nothing in it above {QUIET_DBFS:g} dBFS") for path in silent]
     clips = [clip for clip in clips if clip.path not in silent]
@@ -173,7 +173,7 @@ def load(
     if training and recipe.data.synthetic.seeds:
         made = _synthetic_entries(names, recipe, cache)
         samples = cache.samples()
-        audible += [_levels(samples, entry.stored, settings.sample_rate) for entry in made]
+        audible += [levels(samples, entry.stored, settings.sample_rate) for entry in made]
         entries += made
     return Corpus(
         labels=labels,
@@ -248,7 +248,8 @@ def _labels(clips: Sequence[Clip], recipe: Recipe, *, all_there: bool) -> tuple[
     return labels
 
 
-def _levels(samples: NDArray[np.int16], stored: Stored, sample_rate: int) -> NDArray[np.bool_]:
+def levels(samples: NDArray[np.int16], stored: Stored, sample_rate: int) -> NDArray[np.bool_]:
+    """Whether each block of :data:`LEVEL_BLOCK_S` of a recording is loud enough, ``[blocks]``."""
     block = round(LEVEL_BLOCK_S * sample_rate)
     whole = samples[stored.start : stored.start + stored.length // block * block]
     power = np.square(whole.reshape(-1, block).astype(np.float32) / 32768.0).mean(axis=1)

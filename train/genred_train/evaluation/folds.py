@@ -46,6 +46,7 @@ class Plan:
     seed: int = 0
     device: str = "auto"
     threads: int | None = None
+    teacher: Path | None = None
 
 
 @dataclass(frozen=True)
@@ -183,7 +184,8 @@ def _run(corpus: Corpus, plan: Plan, folder: Path, console: Console) -> Fold:
         ) from None
     device = run.choose_device(plan.device)
     run.settle(plan.recipe.training.seed, plan.threads)
-    fitted = run.fit(plan.recipe, corpus, folder, device, console)
+    options = run.Options(plan.data, folder, plan.cache, teacher=plan.teacher)
+    fitted = run.fit(plan.recipe, corpus, folder, device, console, options)
     path = folder / "model.onnx"
     run.export(plan.recipe, corpus, fitted.network, fitted.temperature, path)
     model = load_model(path, feeds=listening.FEEDS)

@@ -58,8 +58,8 @@ class Lessons:
         corpus: Corpus,
         embedded: Mapping[str, NDArray[np.float16]],
         components: int,
-        known: Classifier | None,
         seed: int,
+        known: Classifier | None = None,
     ) -> None:
         heard = {e.stored.digest for e in corpus.entries if e.split == "train"}
         heard |= {stored.digest for stored in corpus.unlabelled}

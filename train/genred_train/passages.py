@@ -1,0 +1,231 @@
+"""What a network that remembers is trained on: passages of radio, and a teacher's words on them."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+import torch
+from torch import Tensor, nn
+
+from genred.errors import ConfigError
+from genred.labels import Kind
+from genred_train import scoring
+from genred_train.airing import Shape, Studio, Track
+from genred_train.data import spectrograms
+from genred_train.data.corpus import levels
+from genred_train.data.synthetic import DATASET
+from genred_train.front_end import band_centres
+from genred_train.materials import Crops
+from genred_train.networks.base import Remembers
+from genred_train.sampling import Sampler
+from genred_train.teacher import yamnet
+from genred_train.teacher.lessons import Lessons
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator, Sequence
+    from pathlib import Path
+
+    from numpy.typing import NDArray
+
+    from genred_train.console import Console
+    from genred_train.data.corpus import Corpus
+    from genred_train.networks.base import Network
+    from genred_train.recipe import Recipe
+    from genred_train.team import Team
+
+# Passages from which each band's mean and deviation are measured.
+_NORMALISATION_PASSAGES = 96
+
+
+@dataclass(frozen=True)
+class Wanted:
+    """What is to be said of a batch; see :class:`genred_train.airing.Batch`."""
+
+    targets: Tensor
+    weights: Tensor
+    lessons: Tensor
+    taught: Tensor
+
+
+class Pupil(nn.Module):
+    """The network in training: it also predicts the teacher's embedding of the last second."""
+
+    def __init__(self, network: Network, hop: int, components: int) -> None:
+        super().__init__()
+        assert isinstance(network, Remembers)
+        self.network, self.hop = network, hop
+        self.view = nn.Linear(network.vector_size, components) if components else None
+        if self.view is not None:
+            # Begin with the mean: 256 random guesses would drown the labels at first.
+            nn.init.zeros_(self.view.weight)
+            nn.init.zeros_(self.view.bias)
+
+    def forward(self, logmel: Tensor) -> tuple[Tensor, Tensor | None]:
+        """Logits ``[batch, decisions, labels]`` and predictions, if there is a teacher."""
+        said = self.network.listen(logmel, self.hop)  # type: ignore[operator]  # see __init__
+        view = None if self.view is None else self.view(said.vectors.float()).float()
+        return said.logits.float(), view
+
+
+class Passages(Crops):
+    """Passages of made-up radio; judged by what is remembered of whole recordings.
+
+    Raises :class:`ConfigError` if the recipe's network does not remember.
+    """
+
+    def __init__(
+        self,
+        recipe: Recipe,
+        corpus: Corpus,
+        network: Network,
+        device: torch.device,
+        cache: Path,
+        teacher: Path | None,
+        console: Console,
+    ) -> None:
+        if not isinstance(network, Remembers):
+            raise ConfigError(
+                f"airing.seconds is for networks that remember, and {recipe.network.name!r} does "
+                "not",
+                "set it to 0, or network.name to 'remembering'",
+            )
+        super().__init__(recipe, corpus, network, device)
+        self.network = network
+        recordings = [entry.stored for entry in corpus.entries if entry.split == "train"]
+        recordings += corpus.unlabelled if teacher else ()
+        front_end, rate = recipe.front_end, corpus.sample_rate
+        with console.progress("Transforming") as progress:
+            pictures = spectrograms.pictures(
+                front_end, rate, recipe.airing.renderings, recordings, corpus.samples, cache, progress
+            )
+        lessons = None
+        self.components = 0
+        if teacher is not None:
+            known = [entry.stored for entry in corpus.entries if entry.split != "test"]
+            known += corpus.unlabelled
+            with console.progress("Asking the teacher") as progress:
+                embedded = yamnet.embeddings(teacher, known, corpus.samples, cache, progress)
+            self.components = recipe.teaching.components
+            lessons = Lessons(corpus, embedded, self.components, recipe.split.seed)
+        self.shape = Shape.of(recipe.audio, front_end, network.frames, recipe.airing.seconds)
+        tracks, weights = self._tracks(pictures, lessons)
+        kinds = [label.kind for label in corpus.labels]
+        self.studio = Studio(
+            tracks,
+            weights,
+            self.shape,
+            recipe,
+            band_centres(front_end),
+            [n for n, kind in enumerate(kinds) if kind is Kind.SPEECH],
+            [n for n, kind in enumerate(kinds) if kind is Kind.NOISE],
+            self.components,
+        )
+
+    def _tracks(
+        self, pictures: dict[str, list[spectrograms.Picture]], lessons: Lessons | None
+    ) -> tuple[list[Track], NDArray[np.float64]]:
+        corpus, teaching = self.corpus, self.recipe.teaching
+        sampler = Sampler(corpus, self.recipe.training, self.recipe.audio.window, 0)
+        tracks = []
+        for position in sampler.positions:
+            entry = corpus.entries[position]
+            digest, length = entry.stored.digest, entry.stored.length
+            targets = np.zeros(len(corpus.labels), np.float32)
+            targets[entry.label] = 1.0
+            lesson = None
+            if lessons is not None:
+                lesson = lessons.lesson(digest, length)
+                share = teaching.real if entry.scored else teaching.generated
+                if share and entry.clip.dataset != DATASET:
+                    targets = (1 - share) * targets + share * lessons.opinion(digest)
+            audible = corpus.audible[position]
+            tracks.append(Track(pictures[digest], targets, audible, lesson, entry.label))
+        weights = sampler.weights
+        if lessons is not None and corpus.unlabelled and teaching.unlabelled:
+            for stored in corpus.unlabelled:
+                opinion = lessons.opinion(stored.digest)
+                audible = levels(corpus.samples, stored, corpus.sample_rate)
+                lesson = lessons.lesson(stored.digest, stored.length)
+                tracks.append(Track(pictures[stored.digest], opinion, audible, lesson))
+            seconds = np.array([stored.length for stored in corpus.unlabelled], np.float64)
+            seconds *= teaching.unlabelled / seconds.sum()
+            weights = np.concatenate([weights * (1 - teaching.unlabelled), seconds])
+        return tracks, weights
+
+    def epoch(self, seed: int, team: Team) -> Iterator[tuple[Tensor, Any]]:
+        """Passages as log-mel ``[batch, n_mels, frames]``; each process makes its own share."""
+        random = np.random.default_rng([seed, team.rank])
+        size = max(2, self.recipe.training.batch_size // team.size)
+        for _ in range(self.batches):
+            batch = self.studio.batch(size, random)
+            wanted = Wanted(
+                *(
+                    part.to(self.device)
+                    for part in (batch.targets, batch.weights, batch.lessons, batch.taught)
+                )
+            )
+            yield batch.logmel.to(self.device), wanted
+
+    def pupil(self, network: Network) -> nn.Module:
+        """The network with a prediction of the teacher's embedding."""
+        return Pupil(network, self.shape.step, self.components)
+
+    def loss(self, answers: tuple[Tensor, Tensor | None], wanted: Any) -> Tensor:
+        """Cross-entropy of the decisions, and the squared distance to the teacher's embedding."""
+        logits, view = answers
+        smoothing = self.recipe.training.label_smoothing
+        targets = wanted.targets * (1 - smoothing) + smoothing / logits.shape[-1]
+        each = -(targets * torch.log_softmax(logits, -1)).sum(-1)
+        total = (each * wanted.weights).sum() / wanted.weights.sum().clamp(min=1.0)
+        if view is not None:
+            distance = (view - wanted.lessons).square().sum(-1)
+            counts = wanted.weights * wanted.taught
+            total = total + self.recipe.teaching.embedding * (
+                (distance * counts).sum() / counts.sum().clamp(min=1.0)
+            )
+        return total
+
+    def measure(self, network: Network) -> tuple[Tensor, Tensor]:
+        """Mean and deviation over passages as they are trained on."""
+        random = np.random.default_rng(self.recipe.training.seed)
+        seen = self.studio.batch(_NORMALISATION_PASSAGES, random).logmel.to(self.device)
+        numbers = network.normalised(seen)
+        return numbers.mean(dim=(0, 2)), numbers.std(dim=(0, 2))
+
+    def validate(
+        self, network: Network, team: Team
+    ) -> tuple[NDArray[np.float32], NDArray[np.int64], NDArray[np.int64]]:
+        """What is remembered at the end of each second of the validation split."""
+        window = self.recipe.audio.window
+        chosen = scoring.windows(self.corpus, self.corpus.of("val"), window, window)
+        mine = chosen.every(team.size, team.rank)
+        answers = team.woven(self.remembered(network, mine))
+        return answers, chosen.labels, chosen.groups
+
+    @torch.no_grad()
+    def remembered(self, network: Network, chosen: scoring.Windows) -> NDArray[np.float32]:
+        """Logits ``[windows, labels]`` at the ends of windows, each recording heard from its start.
+
+        Windows must begin at whole hops of their recordings.
+        """
+        assert isinstance(network, Remembers)
+        network.eval()
+        recipe, hop = self.recipe, self.recipe.audio.hop
+        front = recipe.front_end
+        first = -(-recipe.audio.window // hop)
+        lead = first * hop - self.reach
+        answers = np.empty((chosen.starts.size, len(self.corpus.labels)), np.float32)
+        for position in np.unique(chosen.positions):
+            mask = chosen.positions == position
+            samples = self.corpus.audio(int(position))
+            audio = torch.from_numpy(samples.astype(np.float32) / 32768.0)
+            last = int(chosen.starts[mask].max()) + chosen.length
+            heard = self.transform(audio[None, lead : last // hop * hop].to(self.device))
+            said = network.listen(heard, hop // front.hop_length).logits[0].float().cpu().numpy()
+            answers[mask] = said[(chosen.starts[mask] + chosen.length) // hop - first]
+        return answers
+
+
+__all__: Sequence[str] = ("Passages", "Pupil", "Wanted")
