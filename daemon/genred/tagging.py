@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, field, replace
-from itertools import accumulate, islice
 from typing import TYPE_CHECKING, Any, Final
 
 import numpy as np
@@ -87,27 +86,30 @@ class FileResult:
         }
 
 
-def hops(blocks: Iterable[Floats], hop: int) -> Iterator[tuple[Floats, int]]:
-    """Cut ``blocks`` of any length into hops ``[hop]``, each with its number of real samples.
+def runs(blocks: Iterable[Floats], hop: int) -> Iterator[tuple[Floats, int]]:
+    """Cut ``blocks`` of any length into runs ``[n, hop]`` of at most :data:`HOPS`.
 
-    The last one is filled up with zeros if at least half of it is real, else dropped: codecs
-    and resamplers end a file a few samples early.
+    With each run comes its number of real samples: the last hop of all is filled up with zeros if
+    at least half of it is real, else dropped. Codecs and resamplers end a file a few samples early.
     """
-    rest = np.zeros(0, np.float32)
+    size = HOPS * hop
+    parts: list[Floats] = []
+    held = 0
     for block in blocks:
-        joined = np.concatenate((rest, block)) if len(rest) else block
-        whole = len(joined) // hop * hop
-        for start in range(0, whole, hop):
-            yield joined[start : start + hop], hop
-        rest = joined[whole:]
-    if 2 * len(rest) >= hop:
-        yield np.pad(rest, (0, hop - len(rest))), len(rest)
-
-
-def _together(hops: Iterator[tuple[Floats, int]]) -> Iterator[tuple[Floats, list[int]]]:
-    """Some hops at a time ``[n, hop]``, with their numbers of real samples."""
-    while some := list(islice(hops, HOPS)):
-        yield np.stack([audio for audio, _ in some]), [real for _, real in some]
+        parts.append(block)
+        held += len(block)
+        if held < size:
+            continue
+        joined = np.concatenate(parts)
+        whole = held // size * size
+        for start in range(0, whole, size):
+            yield joined[start : start + size].reshape(HOPS, hop), size
+        parts, held = [joined[whole:]], held - whole
+    rest = held % hop
+    real = held if 2 * rest >= hop else held - rest
+    if real:
+        joined = np.concatenate(parts)[:real]
+        yield np.pad(joined, (0, -real % hop)).reshape(-1, hop), real
 
 
 class Repeated:
@@ -165,10 +167,11 @@ def tag_blocks(
     listed: list[FileDecision] = []
     wanted = -(-metadata.window // metadata.hop) * metadata.hop
     blocks = Repeated(sound, wanted if metadata.short == "repeat" else 0)
-    for audio, reals in _together(hops(blocks, metadata.hop)):
-        ends = [heard + real for real in accumulate(reals)]
-        heard = ends[-1]
-        for decision in analyser.run(0, audio, [end / rate for end in ends]):
+    hop = metadata.hop
+    for audio, real in runs(blocks, hop):
+        ends = [(heard + min(real, (n + 1) * hop)) / rate for n in range(len(audio))]
+        heard += real
+        for decision in analyser.run(0, audio, ends):
             if decision.changes:
                 _collect(segments, decision.changes)
             if decision.raw is not None:

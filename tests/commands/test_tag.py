@@ -15,7 +15,7 @@ import pytest
 from genred.model.session import load_model
 from genred.settings.judgement import JudgementSettings
 from genred.sources.files import decode
-from genred.tagging import hops, tag_file
+from genred.tagging import HOPS, runs, tag_file
 from rigs import clips
 
 LABELS = load_model().metadata.label_names
@@ -151,16 +151,19 @@ def test_a_reader_that_has_seen_enough_is_no_error(genred, programme):
     assert result.returncode == 0
 
 
-def test_hops_cut_any_blocks_alike():
-    rng = np.random.default_rng(0)
-    samples = rng.standard_normal(10_000).astype(np.float32)
-    for lengths in ([10_000], [1] * 500 + [9500], [3333, 3333, 3334]):
+def test_runs_cut_any_blocks_alike():
+    rng = np.random.default_rng(4)
+    samples = rng.standard_normal(50_000).astype(np.float32)
+    for lengths in ([50_000], [1] * 500 + [49_500], [3333, 30_000, 16_667]):
         blocks = np.split(samples, np.cumsum(lengths)[:-1])
-        cut = list(hops(blocks, 400))
-        np.testing.assert_array_equal(np.concatenate([hop for hop, _ in cut]), samples)
+        cut = list(runs(blocks, 400))
+        np.testing.assert_array_equal(np.concatenate([run.reshape(-1) for run, _ in cut]), samples)
+        assert {len(run) for run, _ in cut[:-1]} == {HOPS}
     # A rest of half a hop or more is filled up, a smaller one dropped.
-    assert [real for _, real in hops([samples[:1000]], 400)] == [400, 400, 200]
-    assert [real for _, real in hops([samples[:999]], 400)] == [400, 400]
+    for count, kept, hops in ((1000, 1000, 3), (999, 800, 2), (200, 200, 1)):
+        ((run, real),) = runs([samples[:count]], 400)
+        assert (len(run), real) == (hops, kept)
+    assert not list(runs([samples[:199]], 400))
 
 
 @pytest.mark.slow
