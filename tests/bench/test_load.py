@@ -63,9 +63,9 @@ def test_windows_that_end_at_once_wait_for_each_other(model, monkeypatch):
 
 
 def test_a_core_that_is_too_slow_falls_behind(model, monkeypatch):
-    load = run_load(slowed(model, 0.35, monkeypatch), 1, 0.5, audio=NOISE)
+    load = run_load(slowed(model, 0.35, monkeypatch), 1, 1.0, audio=NOISE)
     assert load.busy > 0.95
-    assert load.delay_p99_ms > 600
+    assert load.delay_p99_ms > 500
 
 
 def test_the_search_finds_the_most_feeds_that_come_in_time(monkeypatch):

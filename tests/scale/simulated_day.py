@@ -66,8 +66,8 @@ HOP_S = 0.25
 SOUND = 0.1
 """A level of -20 dBFS, well above the gate."""
 
-SETTLED = 24
-"""Decisions in a row, six seconds, by which nothing has changed and nothing is about to."""
+SETTLED = 16
+"""Decisions in a row, four seconds, by which nothing has changed and nothing is about to."""
 
 MOST = 120
 """After half a minute a feed that nobody is sure of is left as it is until the next change."""
@@ -134,6 +134,17 @@ class Replay:
 
     def step(self, rows: Sequence[int]) -> tuple[np.ndarray, np.ndarray]:
         return self._answers[: len(rows)], self._frames[: len(rows)]
+
+
+def keep(recordings: dict[str, Recording], path: Path) -> None:
+    """Write recordings for other processes."""
+    np.savez(path, **{name: each.logits for name, each in recordings.items()})
+
+
+def kept(path: Path) -> dict[str, Recording]:
+    """Read what :func:`keep` wrote."""
+    with np.load(path) as found:
+        return {name: Recording(found[name], 0.0 if name == "silence" else SOUND) for name in found}
 
 
 def record(styles: Sequence[str] = STYLES) -> dict[str, Recording]:
@@ -303,7 +314,7 @@ def play_node(shard: str, args: argparse.Namespace, port: int, deadline: float) 
         url=f"mqtt://127.0.0.1:{port}", queue=1_000_000, heartbeat_s=args.heartbeat
     )
     publisher = MqttPublisher(settings, name)
-    node = Node(mine, publisher, record(), args.seed, args.programme_minutes * 60)
+    node = Node(mine, publisher, kept(args.recordings), args.seed, args.programme_minutes * 60)
     began = time.process_time()
     publisher.start(node.info(), node.infos())
     seconds, next_heartbeat = 0.0, 0.0
@@ -439,6 +450,8 @@ def simulate(args: argparse.Namespace) -> dict[str, Any]:
     deadline = time.monotonic() + args.minutes * 60
     began = time.monotonic()
     with tempfile.TemporaryDirectory() as folder:
+        args.recordings = Path(folder, "recordings.npz")
+        keep(record(), args.recordings)
         broker = Broker(Path(folder))
         try:
             reports = _nodes(args, broker.port, deadline)
@@ -492,7 +505,14 @@ def _nodes(args: argparse.Namespace, port: int, deadline: float) -> list[dict[st
         while left or running:
             while left and len(running) < args.at_once:
                 command = [sys.executable, __file__, "--node", f"{left.pop(0)}/{args.nodes}"]
-                for name in ("feeds", "hours", "seed", "programme_minutes", "heartbeat"):
+                for name in (
+                    "feeds",
+                    "hours",
+                    "seed",
+                    "programme_minutes",
+                    "heartbeat",
+                    "recordings",
+                ):
                     command += [f"--{name.replace('_', '-')}", str(getattr(args, name))]
                 command += ["--port", str(port), "--minutes", str(share / 60)]
                 process = subprocess.Popen(command, stdout=subprocess.PIPE, text=True)
@@ -522,6 +542,7 @@ def parser() -> argparse.ArgumentParser:
     made.add_argument("--record", type=Path, metavar="FILE", help="write the report there")
     made.add_argument("--node", help=argparse.SUPPRESS)
     made.add_argument("--port", type=int, help=argparse.SUPPRESS)
+    made.add_argument("--recordings", type=Path, help=argparse.SUPPRESS)
     return made
 
 

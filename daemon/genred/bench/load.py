@@ -248,7 +248,8 @@ def run_load(
     clock.play(engine.feeds, phases.astype(np.float32), seconds, stop)
     engine.run(stop)
     dropped: Any = sum(feed.intake.dropped_samples for feed in engine.feeds)
-    delays = np.array(clock.delays) * 1000
+    # Where nothing that counts was decided at all, everything is later than that.
+    delays = np.array(clock.delays or [seconds]) * 1000
     return Load(
         feeds=feeds,
         seconds=seconds,

@@ -9,13 +9,14 @@ from dataclasses import asdict
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
 
-from genred.commands.common import add_config_options, load
-from genred.errors import UsageError
+from genred.commands.common import add_config_options, complain, load
+from genred.errors import GenredError, UsageError
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Callable, Sequence
 
     from genred.bench.report import Row
+    from genred.bench.survey import Plan
 
 TRAINING_S: Final = 6.0
 """How long each of the two ways to prepare clips is measured."""
@@ -89,49 +90,72 @@ def run(args: argparse.Namespace) -> int:
     path = load(args).settings.model.path
     if args.batches is not None:
         return _batches(path, args)
-    record = _survey(path, args)
+    record, code = _measure(path, args)
     if args.record is not None:
         history.append(args.record, record)
     if args.json:
         print(json.dumps(record, indent=2))
-        return 0
-    _show(record)
-    return 0
+    else:
+        _show(record)
+    return code
 
 
-def _survey(path: Path | None, args: argparse.Namespace) -> dict[str, Any]:
+def _measure(path: Path | None, args: argparse.Namespace) -> tuple[dict[str, Any], int]:
+    """The survey, and what was asked for beside it; with the worst exit code.
+
+    What goes wrong in a part that may be left out is told and does not cost the others.
+    """
     from genred.bench import survey as surveys
-    from genred.bench.machine import cores
-    from genred.model.session import FILE_NAME, load_model, shipped_model
+    from genred.model.session import FILE_NAME, shipped_model
 
     plan = surveys.QUICK if args.quick else surveys.Plan()
-    record = surveys.survey(path, plan, _say, quick=args.quick)
     folder = path or shipped_model()
     file = folder / FILE_NAME if folder.is_dir() else folder
-    if args.against:
-        from genred.bench.duel import fight
+    record = surveys.survey(file, plan, _say, quick=args.quick)
+    code = 0
+    parts: list[tuple[str, bool, Callable[[], dict[str, Any]]]] = [
+        ("against", args.against, lambda: _against(file, plan, args.teacher)),
+        ("training", args.training, lambda: _training(quick=args.quick)),
+        ("instructions", args.instructions, lambda: _instructions(file)),
+    ]
+    for name, wanted, work in parts:
+        if not wanted:
+            continue
+        _say(name)
+        try:
+            record[name] = work()
+        except GenredError as error:
+            code = max(code, complain(error, "genred bench"))
+    return record, code
 
-        _say("peers")
-        record["against"] = asdict(
-            fight(
-                file,
-                load_model(file).metadata,
-                args.teacher,
-                feeds=plan.feeds,
-                rounds=plan.rounds,
-                seconds=plan.seconds,
-                core=cores()[0],
-            )
-        )
-    if args.training:
-        _say("training")
-        record["training"] = surveys.training(1.0 if args.quick else TRAINING_S)
-    if args.instructions:
-        from genred.bench.instructions import count
 
-        _say("instructions")
-        record["instructions"] = asdict(count(str(file.resolve())))
-    return record
+def _against(file: Path, plan: Plan, teacher: Path | None) -> dict[str, Any]:
+    from genred.bench.duel import fight
+    from genred.bench.machine import cores
+    from genred.model.session import load_model
+
+    duel = fight(
+        file,
+        load_model(file).metadata,
+        teacher,
+        feeds=plan.feeds,
+        rounds=plan.rounds,
+        seconds=plan.seconds,
+        core=cores()[0],
+    )
+    return asdict(duel)
+
+
+def _training(*, quick: bool) -> dict[str, Any]:
+    from genred.bench.survey import training
+
+    return training(1.0 if quick else TRAINING_S)
+
+
+def _instructions(file: Path) -> dict[str, Any]:
+    from genred.bench.instructions import count
+
+    return asdict(count(str(file.resolve())))
 
 
 def _batches(path: Path | None, args: argparse.Namespace) -> int:
