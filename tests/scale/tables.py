@@ -135,7 +135,7 @@ def boxes(record: dict[str, Any]) -> str:
             f"{decoding:.2f} ms a second",
             f"{FEEDS * decoding / 1000:.0f} cores",
         ),
-        ("memory", f"{further * 1000:.0f} kB", f"{FEEDS * further / 1000:.1f} GB"),
+        ("memory", f"{further * 1024:.0f} kB", f"{FEEDS * further / 1024:.1f} GB"),
         (
             "the network, audio in",
             f"{STREAM_KBIT_S:g} kbit/s",

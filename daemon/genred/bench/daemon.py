@@ -158,8 +158,8 @@ def cpu_seconds(pid: int) -> float:
 
 
 def resident_mb(pid: int) -> float:
-    """Resident memory of a process, in millions of bytes."""
-    return status_kb(pid, "VmRSS") * 1024 / 1e6
+    """Resident memory of a process, MB of 2**20 bytes."""
+    return status_kb(pid, "VmRSS") / 1024
 
 
 def status_kb(pid: int, key: str) -> int:

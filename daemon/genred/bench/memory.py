@@ -41,6 +41,7 @@ class Resident:
 
     feeds: int
     mb: float
+    """Of 2**20 bytes."""
     threads: int
 
 
@@ -78,5 +79,5 @@ def resident(model: str, feeds: int) -> dict[str, Any]:
 def _now(feeds: int) -> Resident:
     gc.collect()
     pages = int(Path("/proc/self/statm").read_text().split()[1])
-    mb = pages * os.sysconf("SC_PAGE_SIZE") / 1e6
+    mb = pages * os.sysconf("SC_PAGE_SIZE") / 2**20
     return Resident(feeds, mb, threading.active_count())

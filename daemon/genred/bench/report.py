@@ -168,7 +168,7 @@ def _memory(found: Sequence[dict[str, Any]]) -> list[Row]:
         Row(f"resident memory, {each['feeds']:,} feeds", f"{each['mb']:.0f} MB") for each in found
     ]
     if len(found) > 1:
-        each = (last["mb"] - first["mb"]) * 1000 / (last["feeds"] - first["feeds"])
+        each = (last["mb"] - first["mb"]) * 1024 / (last["feeds"] - first["feeds"])
         shown = f"{each:.0f} kB"
         out.append(_below("memory for each further feed", shown, each, GOAL_FEED_KB, "kB"))
     return out
@@ -271,7 +271,7 @@ def _line(record: dict[str, Any]) -> str:
     own = next(each for each in record["rates"] if each["own"])
     memory, on = record["memory"], record["machine"]
     further = (
-        (memory[-1]["mb"] - memory[0]["mb"]) * 1000 / (memory[-1]["feeds"] - memory[0]["feeds"])
+        (memory[-1]["mb"] - memory[0]["mb"]) * 1024 / (memory[-1]["feeds"] - memory[0]["feeds"])
     )
     values = (
         on["date"][:16].replace("T", " "),

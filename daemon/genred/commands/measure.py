@@ -3,16 +3,11 @@
 from __future__ import annotations
 
 import json
-import os
-import platform
 import queue
 import statistics
-import subprocess
-import sys
 import time
 from dataclasses import asdict, dataclass
 from datetime import datetime
-from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
 
 from genred.commands.common import add_config_options, load
@@ -20,13 +15,9 @@ from genred.errors import InternalError
 
 if TYPE_CHECKING:
     import argparse
-    from collections.abc import Iterator
-
-FIRST_DECISION_S: Final = 60.0
-"""A daemon that has said nothing by then will not."""
-
-SETTLE_S: Final = 3.0
-"""Start-up is over by then and does not count as the cost of listening."""
+    import subprocess
+    from contextlib import AbstractContextManager
+    from pathlib import Path
 
 FEED: Final = "station"
 
@@ -111,6 +102,7 @@ def measure(seconds: float, model_path: Path | None = None) -> Figures:
 
     Raises :class:`genred.errors.InternalError` where it says nothing.
     """
+    from genred.bench.machine import cores, processor
     from genred.model.session import FILE_NAME, load_model, shipped_model
     from genred.publishers.broker import EmbeddedBroker
 
@@ -126,7 +118,7 @@ def measure(seconds: float, model_path: Path | None = None) -> Figures:
         broker.stop()
     window_s = metadata.window / metadata.sample_rate
     return Figures(
-        machine=_machine(),
+        machine=f"{len(cores())} cores of {processor()}",
         date=time.strftime("%Y-%m-%d"),
         cold_start_s=cold_start,
         cold_start_beyond_window_s=cold_start - window_s,
@@ -143,11 +135,13 @@ def measure(seconds: float, model_path: Path | None = None) -> Figures:
 
 def _decisions(port: int, seconds: float, model: Path) -> tuple[float, list[float]]:
     """Time to the first decision and the delay of each, seconds, as a subscriber sees them."""
+    from genred.bench.daemon import FIRST_DECISION_S
+
     arrivals: queue.Queue[tuple[float, float, dict[str, Any]]] = queue.Queue()
     client = _subscribe(port, arrivals)
     try:
         started = time.monotonic()
-        with _daemon(port, model, scores=True):
+        with _daemon(port, model, scores="true"):
             try:
                 first, _, _ = arrivals.get(timeout=FIRST_DECISION_S)
             except queue.Empty:
@@ -180,63 +174,20 @@ def _subscribe(port: int, arrivals: queue.Queue[tuple[float, float, dict[str, An
 
 def _cost(port: int, seconds: float, model: Path) -> tuple[float, float]:
     """Resident MB and CPU seconds for each second of audio, once start-up is over."""
-    with _daemon(port, model, scores=False) as process:
+    from genred.bench.daemon import SETTLE_S, cpu_seconds, resident_mb
+
+    with _daemon(port, model, scores="false") as process:
         time.sleep(SETTLE_S)
-        before, at = _cpu_seconds(process.pid), time.monotonic()
+        before, at = cpu_seconds(process.pid), time.monotonic()
         time.sleep(seconds)
-        cpu = (_cpu_seconds(process.pid) - before) / (time.monotonic() - at)
-        return _resident_mb(process.pid), cpu
+        cpu = (cpu_seconds(process.pid) - before) / (time.monotonic() - at)
+        return resident_mb(process.pid), cpu
 
 
-class _daemon:  # noqa: N801 - a context manager, used like a function
-    """The daemon on the station, in a process of its own."""
+def _daemon(
+    port: int, model: Path, *, scores: str
+) -> AbstractContextManager[subprocess.Popen[bytes]]:
+    """The daemon on the station, publishing to a broker on the loopback."""
+    from genred.bench.daemon import daemon
 
-    def __init__(self, port: int, model: Path, *, scores: bool) -> None:
-        self._command = [sys.executable, "-m", "genred", "run", "--source", FEED, "--plain"]
-        self._command += ["--model", str(model), "--mqtt", f"mqtt://127.0.0.1:{port}"]
-        # Nothing that is configured on this machine may get into the figures.
-        clean = {key: value for key, value in os.environ.items() if not key.startswith("GENRED_")}
-        self._environ = clean | {
-            "GENRED_CONFIG": os.devnull,
-            "GENRED_MQTT__SCORES": str(scores).lower(),
-            "GENRED_LOGGING__LEVEL": "error",
-        }
-
-    def __enter__(self) -> subprocess.Popen[bytes]:
-        self._process = subprocess.Popen(  # noqa: S603 - our own interpreter and arguments
-            self._command, env=self._environ, stdout=subprocess.DEVNULL
-        )
-        return self._process
-
-    def __exit__(self, *_: object) -> None:
-        self._process.terminate()
-        self._process.wait(10)
-
-
-def _cpu_seconds(pid: int) -> float:
-    fields = Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()
-    return (int(fields[11]) + int(fields[12])) / os.sysconf("SC_CLK_TCK")
-
-
-def _resident_mb(pid: int) -> float:
-    return _proc_line(Path(f"/proc/{pid}/status"), "VmRSS") / 1024
-
-
-def _proc_line(path: Path, key: str) -> int:
-    for line in path.read_text().splitlines():
-        if line.startswith(key):
-            return int(line.split()[1])
-    raise InternalError(f"{path} has no {key}")
-
-
-def _lines(path: Path) -> Iterator[str]:
-    try:
-        yield from path.read_text().splitlines()
-    except OSError:
-        return
-
-
-def _machine() -> str:
-    names = [line for line in _lines(Path("/proc/cpuinfo")) if line.startswith("model name")]
-    name = names[0].partition(":")[2].strip() if names else platform.machine()
-    return f"{len(os.sched_getaffinity(0))} cores of {name}"
+    return daemon(model, "--plain", "--mqtt", f"mqtt://127.0.0.1:{port}", MQTT__SCORES=scores)
