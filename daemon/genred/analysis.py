@@ -53,9 +53,14 @@ class Decision(NamedTuple):
 
 
 class Analyser:
-    """Judges some feeds, each a row with a state of its own; rows may come and go."""
+    """Judges some feeds, each a row with a state of its own; rows may come and go.
 
-    def __init__(self, model: Model, by: Sequence[JudgementSettings]) -> None:
+    Without ``pictures`` the log-mel of decisions is not to be looked at.
+    """
+
+    def __init__(
+        self, model: Model, by: Sequence[JudgementSettings], *, pictures: bool = True
+    ) -> None:
         self.model = model
         self.judges: list[Judge] = []
         metadata = model.metadata
@@ -65,7 +70,7 @@ class Analyser:
         self._temperatures = (
             (advice.kind_temperature, advice.label_temperature) if advice else (1.0, 1.0)
         )
-        self._stream = model.stream(0)
+        self._stream = model.stream(0, pictures=pictures)
         self._belief: Floats
         self._heard: NDArray[np.int64]
         self.arrange([None] * len(by), by)

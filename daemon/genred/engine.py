@@ -101,7 +101,11 @@ class Engine:
         self._started_at = clock.now()
         self._suspended = clock.suspended()
         self._next_heartbeat = clock.monotonic() + heartbeat_s
-        self._analyser = Analyser(model, [setup.judgement for setup in setups])
+        self._analyser = Analyser(
+            model,
+            [setup.judgement for setup in setups],
+            pictures=self._display.logmel_s > 0,
+        )
         self.feeds = [self._feed(row, setup) for row, setup in enumerate(setups)]
         self._rows = {feed.intake: row for row, feed in enumerate(self.feeds)}
 
@@ -251,11 +255,12 @@ class Engine:
             rows: list[int] = []
             chunks: list[Chunk] = []
             inbox = self._analyser.inbox
-            while waiting > 0 and len(rows) < len(inbox):
-                waiting -= 1
-                row = self._rows.get(self._ready.popleft())
-                if row is None or row in rows:
-                    continue
+            called = {
+                self._rows.get(self._ready.popleft()) for _ in range(min(waiting, len(inbox)))
+            }
+            waiting -= len(inbox)
+            # In their order: a batch of all rows is then taken as it is.
+            for row in sorted(each for each in called if each is not None):
                 chunk = self._take(row, inbox[len(rows)])
                 if chunk is not None:
                     rows.append(row)

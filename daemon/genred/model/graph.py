@@ -27,7 +27,8 @@ _NODE_INPUT, _NODE_OUTPUT, _NODE_TYPE, _NODE_ATTRIBUTE = 1, 2, 4, 5
 _ATTRIBUTE_GRAPHS: Final = frozenset({6, 11})
 _TENSOR_NAME: Final = 8
 _VALUE_NAME: Final = 1
-_FLOAT: Final = 1
+FLOAT: Final = 1
+BOOL: Final = 9
 
 _VARINT, _FIXED64, _BYTES, _FIXED32 = 0, 1, 2, 5
 
@@ -39,8 +40,19 @@ class Node:
     type: str
     inputs: tuple[str, ...]
     outputs: tuple[str, ...]
-    nested: bool
+    nested: bool = False
     """Does it hold a graph of its own (``If``, ``Loop``), which may use any tensor."""
+
+
+@dataclass(frozen=True, slots=True)
+class Input:
+    """A tensor that goes in or out; its first dimension is free."""
+
+    name: str
+    shape: tuple[int, ...]
+    """After the first dimension."""
+    type: int = 1
+    """Of ``TensorProto.DataType``."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -120,6 +132,37 @@ class Graph:
         model = [field.whole for field in self._model if field.number != _MODEL_GRAPH]
         return b"".join([*model, _message(_MODEL_GRAPH, graph)])
 
+    def wrapped(
+        self,
+        inputs: Sequence[Input],
+        outputs: Sequence[Input],
+        before: Sequence[Node],
+        after: Sequence[Node],
+        zeros: Sequence[str],
+    ) -> bytes:
+        """The whole model with some nodes before and after its own, serialised.
+
+        ``inputs`` and ``outputs`` take the place of the graph's; ``zeros`` are single numbers 0.
+        """
+        own: list[bytes | memoryview] = [
+            field.whole
+            for field in self._fields
+            if field.number not in {_GRAPH_NODE, _GRAPH_INPUT, _GRAPH_OUTPUT, _GRAPH_VALUE}
+        ]
+        nodes: list[bytes | memoryview] = [_message(_GRAPH_NODE, _written(node)) for node in before]
+        nodes += [field.whole for _, field in self._nodes]
+        nodes += [_message(_GRAPH_NODE, _written(node)) for node in after]
+        values = [
+            _message(_GRAPH_INPUT, _value(each.name, each.shape, each.type)) for each in inputs
+        ]
+        values += [
+            _message(_GRAPH_OUTPUT, _value(each.name, each.shape, each.type)) for each in outputs
+        ]
+        constants = [_message(_GRAPH_INITIALISER, _zero(name)) for name in zeros]
+        graph = b"".join([*own, *nodes, *constants, *values])
+        model = [field.whole for field in self._model if field.number != _MODEL_GRAPH]
+        return b"".join([*model, _message(_MODEL_GRAPH, graph)])
+
     def _of(self, number: int) -> list[_Field]:
         return [field for field in self._fields if field.number == number]
 
@@ -196,9 +239,26 @@ def _message(number: int, payload: bytes) -> bytes:
     return _number(number << 3 | _BYTES) + _number(len(payload)) + payload
 
 
-def _value(name: str, shape: Sequence[int]) -> bytes:
-    """A ``ValueInfoProto``: a float tensor ``[feeds, *shape]``."""
+def _value(name: str, shape: Sequence[int], kind: int = FLOAT) -> bytes:
+    """A ``ValueInfoProto``: a tensor ``[feeds, *shape]``."""
     dimensions = [_message(2, FEEDS.encode())] + [_number(1 << 3) + _number(n) for n in shape]
     sizes = b"".join(_message(1, each) for each in dimensions)
-    tensor = _number(1 << 3) + _number(_FLOAT) + _message(2, sizes)
+    tensor = _number(1 << 3) + _number(kind) + _message(2, sizes)
     return _message(1, name.encode()) + _message(2, _message(1, tensor))
+
+
+def _written(node: Node) -> bytes:
+    """A ``NodeProto`` without attributes."""
+    fields = [_message(_NODE_INPUT, name.encode()) for name in node.inputs]
+    fields += [_message(_NODE_OUTPUT, name.encode()) for name in node.outputs]
+    return b"".join([*fields, _message(_NODE_TYPE, node.type.encode())])
+
+
+def _zero(name: str) -> bytes:
+    """A ``TensorProto``: the number 0, float32, without dimensions."""
+    return (
+        _number(2 << 3)
+        + _number(FLOAT)
+        + _message(_TENSOR_NAME, name.encode())
+        + _message(9, bytes(4))
+    )

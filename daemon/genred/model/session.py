@@ -14,8 +14,9 @@ import numpy as np
 import onnxruntime
 from pydantic import ValidationError
 
-from genred.errors import InputError, ModelError, UnavailableError
+from genred.errors import GenredError, InputError, ModelError, UnavailableError
 from genred.model import shortcut
+from genred.model.device import DeviceStream, masked
 from genred.model.metadata import FORMAT_VERSION, METADATA_KEY, ModelMetadata
 from genred.model.stream import BATCH, Entry, HostStream, Stream
 
@@ -53,6 +54,15 @@ OUTPUTS: Final = ("logits", "logmel", "next_state")
 
 PROVIDERS: Final = {"cpu": "CPUExecutionProvider", "cuda": "CUDAExecutionProvider"}
 
+CUDA: Final = {
+    # Trying all algorithms takes minutes, and a step has one shape for good.
+    "cudnn_conv_algo_search": "HEURISTIC",
+    # 10 bits of mantissa are too few for quiet bins beside a loud tone.
+    "use_tf32": "0",
+}
+
+CAPTURED: Final = {"enable_cuda_graph": "1"}
+
 Provider = Literal["cpu", "cuda"]
 
 
@@ -86,9 +96,15 @@ class Model:
         """Log-mel frames that one step adds."""
         return self.metadata.hop // self.metadata.front_end.hop_length
 
-    def stream(self, feeds: int) -> Stream:
-        """``feeds`` rows that have heard nothing, with their states."""
-        return HostStream(self._entry, self.metadata, feeds)
+    def stream(self, feeds: int, *, pictures: bool = True) -> Stream:
+        """``feeds`` rows that have heard nothing, with their states.
+
+        Without ``pictures`` the log-mel frames may be left where they are made.
+        """
+        resident = self._entry.resident
+        if resident is None:
+            return HostStream(self._entry, self.metadata, feeds)
+        return DeviceStream(resident, self.metadata, feeds, self.provider, pictures=pictures)
 
     def new_state(self, feeds: int) -> Floats:
         """States for ``feeds`` that have heard nothing: ``[feeds, state_size]``."""
@@ -206,28 +222,44 @@ def _open(path: Path, data: bytes, provider: Provider, threads: int, feeds: int)
         )
     else:
         session = _session(path, data, provider, threads)
-        model = Model(path, _checked(path, session), Entry(session), provider)
+        metadata = _checked(path, session)
+        resident = masked(data, metadata)
+        try:
+            # Steps captured as CUDA graphs: launching sixty kernels is dearer than running them.
+            captured = _session(path, resident, provider, threads, options=CAPTURED)
+            model = Model(path, metadata, Entry(session, resident=captured), provider)
+            _warm_up(path, model, feeds)
+        except GenredError as error:
+            log.info("%s runs without CUDA graphs: %s", path, error.hint or error.message)
+            plain = _session(path, resident, provider, threads)
+            model = Model(path, metadata, Entry(session, resident=plain), provider)
     _warm_up(path, model, feeds)
     return model
 
 
 def _session(
-    path: Path, data: bytes, provider: Provider, threads: int, *, optimised: bool = True
+    path: Path,
+    data: bytes,
+    provider: Provider,
+    threads: int,
+    *,
+    optimised: bool = True,
+    options: Mapping[str, str] | None = None,
 ) -> onnxruntime.InferenceSession:
-    options = onnxruntime.SessionOptions()
-    options.intra_op_num_threads = threads
-    options.inter_op_num_threads = 1
+    settings = onnxruntime.SessionOptions()
+    settings.intra_op_num_threads = threads
+    settings.inter_op_num_threads = 1
     # What fails is raised, and told in genred's own words; only why CUDA was left out is not.
-    options.log_severity_level = 3 if provider == "cuda" else 4
+    settings.log_severity_level = 3 if provider == "cuda" else 4
     # Threads that spin between two decisions would burn a core for nothing.
-    options.add_session_config_entry("session.intra_op.allow_spinning", "0")
+    settings.add_session_config_entry("session.intra_op.allow_spinning", "0")
     if not optimised:
-        options.graph_optimization_level = onnxruntime.GraphOptimizationLevel.ORT_DISABLE_ALL
+        settings.graph_optimization_level = onnxruntime.GraphOptimizationLevel.ORT_DISABLE_ALL
     chosen: list[Any] = [PROVIDERS[provider]]
     if provider == "cuda":
-        chosen = [(PROVIDERS["cuda"], {"cudnn_conv_algo_search": "HEURISTIC"}), PROVIDERS["cpu"]]
+        chosen = [(PROVIDERS["cuda"], {**CUDA, **(options or {})}), PROVIDERS["cpu"]]
     try:
-        session = onnxruntime.InferenceSession(data, options, providers=chosen)
+        session = onnxruntime.InferenceSession(data, settings, providers=chosen)
     except Exception as error:  # noqa: BLE001 - onnxruntime raises classes of no common base
         raise ModelError(
             f"{path} is not an ONNX file that onnxruntime can load", _first_line(error)

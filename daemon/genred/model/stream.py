@@ -2,7 +2,7 @@
 
 A :class:`Stream` keeps a state for each of its rows and takes the new samples of any of them one
 step on. On the CPU many rows go in batches that fit the caches (:class:`HostStream`). On a device
-the states never leave it, and all rows go in one batch of a fixed shape (:class:`DeviceStream`).
+the states never leave it, and all rows go in one batch (:class:`genred.model.device.DeviceStream`).
 """
 
 from __future__ import annotations
@@ -37,6 +37,8 @@ class Entry:
     session: onnxruntime.InferenceSession
     samples: str | None = None
     """The input of joined samples, where the graph is entered behind its front end."""
+    resident: onnxruntime.InferenceSession | None = None
+    """Another of the same model between masks, for states that stay on a device."""
 
 
 class Stream(Protocol):
