@@ -131,12 +131,15 @@ def test_what_played_when_and_how_the_air_time_was_shared(record, path):
 def test_what_is_on_reaches_to_the_newest_state_and_moves_with_the_clock(record, path):
     recorder = record()
     told(recorder, event(1, "started", ts=T + 1, start=T, label="jazz", confidence=0.6))
+    told(recorder, event(7, "dead_air", ts=T + 9, start=T + 5, label="silence"))
     recorder.offer(state(label="jazz", ts=T + 31, since=T, confidence=0.8, title="Naima"))
     recorder.offer(state(label="jazz", ts=T + 90, since=T + 29, confidence=0.8))
     wait_until(lambda: Reader(path).segments("fm", T, T + 99)[0].end == T + 90)
     (jazz,) = Reader(path).segments("fm", T, T + 99)
     assert jazz.on
     assert jazz.start == T + 29
+    (dead,) = Reader(path).dead_air("fm", T, T + 99)
+    assert (dead.on, dead.start) == (True, T + 5 + 29)
     assert jazz.confidence == pytest.approx(0.7, abs=0.04)
     recorder.offer(state(label="rock", ts=T + 95, since=T))  # not what is on: an older word
     told(recorder, change(2, 100, "rock", "jazz", 71))
@@ -309,6 +312,10 @@ def test_it_is_bounded_by_age_and_by_size(record, path):
     assert labels[-1] == "8000"
     assert labels == [str(seq) for seq in range(8001 - len(labels), 8001)]  # the oldest went
     assert len(labels) > 1000
+    # Less than there is already.
+    told(record(days=1000, megabytes=0.6), change(1, 2e6, "last", "8000", 1))
+    assert path.stat().st_size <= 600_000
+    assert Reader(path).segments("fm", 0, 2 * T)[-1].label == "last"
 
 
 def test_a_second_writer_waits_for_the_first(record, path, caplog):

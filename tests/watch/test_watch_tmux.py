@@ -6,6 +6,7 @@ import signal
 
 import pytest
 
+from genred.history.reader import Reader
 from rigs.ports import wait_until
 
 STATIONS = ("--source", "station:3", "--source", "station:4", "--config", "/dev/null", "--plain")
@@ -14,7 +15,11 @@ STATIONS = ("--source", "station:3", "--source", "station:4", "--config", "/dev/
 @pytest.mark.slow
 def test_a_service_on_this_machine(watch, genred, tmp_path):
     socket = tmp_path / "watch.sock"
-    place = {"RUNTIME_DIRECTORY": str(tmp_path), "GENRED_NODE__NAME": "kitchen"}
+    place = {
+        "RUNTIME_DIRECTORY": str(tmp_path),
+        "STATE_DIRECTORY": str(tmp_path),
+        "GENRED_NODE__NAME": "kitchen",
+    }
     daemon = genred.start("run", *STATIONS, **place)
     wait_until(socket.exists, 60)
     seen = watch("--socket", socket, "--config", "/dev/null")
@@ -34,6 +39,10 @@ def test_a_service_on_this_machine(watch, genred, tmp_path):
     seen.wait_for("ended with 0")
     assert again.end() == 0
     assert not socket.exists()
+    kept = Reader(tmp_path / "history.sqlite3").segments(None, 0, 2e10)
+    assert {each.feed for each in kept} == {"station_3", "station_4"}
+    assert any(each.cut for each in kept)  # by the SIGKILL
+    assert not any(each.on for each in kept)
 
 
 @pytest.mark.slow

@@ -7,6 +7,7 @@ import json
 import os
 import sys
 import time
+from io import TextIOWrapper
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
 
@@ -75,6 +76,8 @@ def run(args: argparse.Namespace) -> int:
         raise UsageError("--out needs --plot", "--plot day, week or share")
     if args.plot is not None and (args.format != "table" or args.what):
         raise UsageError("--plot draws: it goes with neither --format nor --what")
+    if isinstance(sys.stdout, TextIOWrapper):
+        sys.stdout.reconfigure(errors="replace")  # a terminal without all characters
     since, until = _span(args, time.time())
     reader = Reader(_file(args))
     feeds = _feeds(reader, args.feed)

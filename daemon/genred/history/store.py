@@ -301,13 +301,21 @@ class Store:
 
     def _keep_state(self, state: FeedState) -> None:
         """What is on has been heard up to now; a clock that was set has moved its beginning."""
-        if state.since is None:
+        on = self._on(state.feed)
+        if state.since is None or on is None or on["label"] != state.label:
             return
+        moved = state.since - on["start"]
+        if abs(moved) > SAME_S:
+            self._db.execute(
+                "UPDATE dead_air SET start = start + ?1, seen = seen + ?1"
+                " WHERE feed = ?2 AND until IS NULL",
+                (moved, state.feed),
+            )
         self._db.execute(
             "UPDATE segments SET start = ?, seen = ?, told = told + 1,"
             " confidence = (confidence * told + ?) / (told + 1), title = coalesce(title, ?)"
-            " WHERE feed = ? AND until IS NULL AND label = ?",
-            (state.since, state.ts, state.confidence, state.title, state.feed, state.label),
+            " WHERE id = ?",
+            (state.since, state.ts, state.confidence, state.title, on["id"]),
         )
         if state.dead_air:
             self._db.execute(
@@ -319,19 +327,20 @@ class Store:
         """Delete what is too old, and the oldest beyond the size; returns how many rows went."""
         gone = self._delete_before(now - self._keep_s)
         while self._crowded():
-            (oldest,) = self._db.execute(
-                "SELECT ts FROM (SELECT ts FROM events UNION ALL SELECT start FROM segments"
-                " WHERE until IS NOT NULL) ORDER BY ts LIMIT 1 OFFSET ?",
-                (PRUNED_AT_ONCE,),
+            (rows,) = self._db.execute("SELECT count(*) FROM events").fetchone()
+            (before,) = self._db.execute(
+                "SELECT ts FROM events ORDER BY ts LIMIT 1 OFFSET ?",
+                (min(PRUNED_AT_ONCE, rows // 10 + 1),),
             ).fetchone() or (None,)
-            if oldest is None:
+            if before is None:
                 break
-            deleted = self._delete_before(oldest)
+            deleted = self._delete_before(before)
             if not deleted:
                 break
             gone += deleted
         if gone:
-            self._db.execute("PRAGMA incremental_vacuum").fetchall()
+            # A page goes with each step, and a cursor takes but one: a script takes them all.
+            self._db.executescript("PRAGMA incremental_vacuum")
             self._db.execute("PRAGMA wal_checkpoint(TRUNCATE)").fetchall()
         return gone
 
