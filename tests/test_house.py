@@ -33,6 +33,7 @@ MAY_IMPORT = {
     "messages": {"clock", "labels"},
     "views": {"labels", "messages"},
     "logs": {"clock", "masking", "text"},
+    "frugal": set(),
     "settings": {"errors", "labels", "masking"},
     "station": {"errors", "labels"},
     # source → ring
@@ -74,6 +75,13 @@ MAY_IMPORT = {
 
 TRAIN_MAY_IMPORT = {
     "genred.__version__",
+    # what is judged on the air goes the daemon's own way
+    "genred.analysis",
+    "genred.judgement.gate",
+    "genred.judgement.smoother",
+    "genred.resample",
+    "genred.settings.judgement",
+    # the contract
     "genred.errors",
     "genred.labels",
     "genred.masking",

@@ -129,6 +129,13 @@ def test_what_was_said_does_not_outlast_a_change_of_kind():
     assert hear(0.4, 0.5, 0.1) == ("jazz", "music")
 
 
+def test_a_genre_stays_until_it_is_left_whatever_another_has_reached():
+    hear = genres(BY.model_copy(update={"enter": 0.6, "exit": 0.2}))
+    assert hear(0.8, 0.1, 0.1) == ("jazz", "music")
+    assert hear(0.25, 0.7, 0.05, hops=20) == ("jazz", "music")
+    assert hear(0.15, 0.8, 0.05) == ("rock", "music")
+
+
 def test_unknown_at_the_beginning_is_no_news():
     listener = Listener().hear(np.float32([0.34, 0.33, 0.33]), 40)
     assert listener.told == []

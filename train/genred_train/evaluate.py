@@ -27,15 +27,27 @@ On the data it was made from, a model is judged on its own test split, which it 
 other data, on all groups that it is not known to have heard. Intervals are bootstrapped over
 groups, not over windows.
 
+With --stream, the same recordings are also stitched into hours of radio with known boundaries
+(music, speech between, silence; cross-fades and cuts), which the daemon's own path hears: how
+often the label is right, how soon a change is announced, how many are false. With --robustness,
+they are judged again quieter, as MP3, low-passed, in noise.
+
 DIR is a folder with one sub-folder a label, or with a manifest.csv, as for genred train. With
 --cross-validate K, MODEL is a recipe (or a model file, for the recipe it was made by), which is
 trained K times, each time judged on the groups that were held out."""
 
 _EPILOG = """\
 examples:  genred evaluate models/compact --data ~/music-by-genre
+           genred evaluate models/compact --data ~/music-by-genre --stream --out judged
            genred evaluate --cross-validate 5 configs/train/compact.toml --data ~/music-by-genre"""
 
 _NEEDED = ("torch", "torchaudio", "onnx", "matplotlib", "onnxruntime")
+
+# Long enough for the false changes of an hour to be counted in dozens, a minute to hear.
+_HOURS = 4.0
+
+# Less radio has no boundaries to speak of; so much of it takes hours to hear.
+_FEWEST_HOURS, _MOST_HOURS = 0.1, 1000.0
 
 # Fewer folds are no cross-validation.
 _FEWEST_FOLDS = 2
@@ -66,7 +78,20 @@ def parser() -> argparse.ArgumentParser:
         "--out",
         type=Path,
         metavar="DIR",
-        help="write metrics.json, tracks.csv, confusion.png and reliability.png there",
+        help="write metrics.json, tracks.csv, pictures and report.html there",
+    )
+    made.add_argument(
+        "--stream", action="store_true", help="also judge hours of radio made of the recordings"
+    )
+    made.add_argument(
+        "--hours", type=float, metavar="H", help=f"of radio, at --stream (default: {_HOURS:g})"
+    )
+    made.add_argument("--robustness", action="store_true", help="also judge the recordings treated")
+    made.add_argument(
+        "--card",
+        action="store_true",
+        help="put what --stream and --robustness find into the metrics.json and MODEL_CARD.md "
+        "that lie beside the model",
     )
     made.add_argument("--json", action="store_true", help="all figures as JSON, instead of tables")
     made.add_argument(
@@ -78,7 +103,7 @@ def parser() -> argparse.ArgumentParser:
     )
     made.add_argument("--epochs", type=int, metavar="N", help="in place of the recipe's")
     made.add_argument(
-        "--seed", type=int, default=0, metavar="N", help="of the bootstrap and of the folds"
+        "--seed", type=int, default=0, metavar="N", help="of bootstrap, folds and radio"
     )
     made.add_argument(
         "--cache",
@@ -111,10 +136,20 @@ def _evaluate(chosen: argparse.Namespace) -> None:
     from genred.model.session import load_model
     from genred_train.console import Console
     from genred_train.data.cache import default_folder
-    from genred_train.evaluation import figures, listening, subject, tables
+    from genred_train.evaluation import (
+        airtables,
+        figures,
+        listening,
+        noticing,
+        onair,
+        programme,
+        robustness,
+        subject,
+        tables,
+    )
+    from genred_train.report import outcome
 
-    if chosen.epochs is not None:
-        raise UsageError("--epochs goes with --cross-validate alone")
+    hours = _checked(chosen)
     model = load_model(chosen.model, feeds=listening.FEEDS)
     console = Console()
     selection = subject.select(
@@ -128,12 +163,45 @@ def _evaluate(chosen: argparse.Namespace) -> None:
     with console.progress("Listening") as progress:
         answers = listening.listen(model, selection.corpus, selection.positions, progress)
     found = figures.collect(selection, answers, model.metadata, chosen.seed)
+    heard = None
+    if chosen.stream:
+        programmes = programme.hours(selection.corpus, selection.positions, hours, chosen.seed)
+        with console.progress("Listening to the radio") as progress:
+            heard = onair.listen(model, programmes, progress)
+        found["stream"] = noticing.collect(heard, chosen.seed)
+    if chosen.robustness:
+        found["robustness"] = robustness.measure(
+            model, selection.corpus, selection.positions, answers, console
+        )
     if chosen.out:
         _write_out(found, selection, answers, chosen.out)
+        outcome.write(found, heard, model.metadata, chosen.out)
+    if chosen.card:
+        outcome.into_card(found, heard, model)
     if chosen.json:
         print(json.dumps(found, indent=1))
-    else:
-        _show(tables.render(found))
+        return
+    _show(tables.render(found))
+    if chosen.stream:
+        _show("")
+        _show(airtables.render(found["stream"]))
+    if chosen.robustness:
+        _show("")
+        _show(airtables.render_treatments(found["robustness"]))
+
+
+def _checked(chosen: argparse.Namespace) -> float:
+    """Hold the options of an evaluation against each other; returns the hours of radio."""
+    if chosen.epochs is not None:
+        raise UsageError("--epochs goes with --cross-validate alone")
+    if chosen.hours is not None and not chosen.stream:
+        raise UsageError("--hours goes with --stream")
+    if chosen.card and not (chosen.stream or chosen.robustness):
+        raise UsageError("--card goes with --stream or --robustness")
+    hours: float = _HOURS if chosen.hours is None else chosen.hours
+    if not _FEWEST_HOURS <= hours <= _MOST_HOURS:
+        raise UsageError(f"--hours wants a number from {_FEWEST_HOURS:g} to {_MOST_HOURS:g}")
+    return hours
 
 
 def _cross_validate(chosen: argparse.Namespace) -> None:
@@ -145,6 +213,11 @@ def _cross_validate(chosen: argparse.Namespace) -> None:
         raise UsageError("--cross-validate wants at least 2 folds")
     if chosen.split != "unseen" or chosen.labels:
         raise UsageError("--split and --labels do not go with --cross-validate")
+    if chosen.stream or chosen.robustness or chosen.card or chosen.hours is not None:
+        raise UsageError(
+            "--stream, --robustness, --hours and --card want a model; they do not go with "
+            "--cross-validate"
+        )
     recipe = folds.recipe_at(chosen.model).override(epochs=chosen.epochs)
     plan = folds.Plan(
         recipe=recipe,

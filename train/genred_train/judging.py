@@ -34,10 +34,10 @@ class Scored:
 
 
 def softmax(logits: NDArray[Any], temperature: float = 1.0) -> Floats:
-    """Calibrated probabilities of ``[items, labels]``."""
+    """Calibrated probabilities of ``[..., labels]``."""
     scaled = logits.astype(np.float64) / temperature
-    powers = np.exp(scaled - scaled.max(axis=1, keepdims=True))
-    return np.asarray(powers / powers.sum(axis=1, keepdims=True))
+    powers = np.exp(scaled - scaled.max(axis=-1, keepdims=True))
+    return np.asarray(powers / powers.sum(axis=-1, keepdims=True))
 
 
 def by_track(windows: Scored, tracks: Ints) -> Scored:
@@ -88,10 +88,7 @@ def calibration_error(scored: Scored, bins: int = ECE_BINS) -> float:
     The mean of the distance between confidence and accuracy in each bin, weighted by how many
     items fall into it (Naeini et al., 2015).
     """
-    found = reliability(scored, bins)
-    items = np.array(found["items"])
-    gap = np.array(found["confidence"]) - np.array(found["accuracy"])
-    return float((np.abs(gap) * items).sum() / items.sum())
+    return error_of(reliability(scored, bins))
 
 
 def reliability(scored: Scored, bins: int = ECE_BINS) -> dict[str, list[float]]:
@@ -99,12 +96,24 @@ def reliability(scored: Scored, bins: int = ECE_BINS) -> dict[str, list[float]]:
 
     What a reliability diagram shows (DeGroot and Fienberg, 1983); an empty bin has 0 in all.
     """
-    confidence = scored.probabilities.max(axis=1)
-    right = (scored.guesses == scored.truth).astype(np.float64)
+    return binned(scored.probabilities.max(axis=1), scored.guesses == scored.truth, bins)
+
+
+def error_of(found: dict[str, list[float]]) -> float:
+    """The expected calibration error of bins as :func:`binned` fills them; 0 of none."""
+    items = np.array(found["items"])
+    gap = np.array(found["confidence"]) - np.array(found["accuracy"])
+    return float((np.abs(gap) * items).sum() / max(items.sum(), 1))
+
+
+def binned(
+    confidence: NDArray[Any], right: NDArray[np.bool_], bins: int = ECE_BINS
+) -> dict[str, list[float]]:
+    """Mean confidence, share that is right and number of items ``[items]`` in equal bins."""
     which = np.minimum((confidence * bins).astype(int), bins - 1)
     items = np.bincount(which, minlength=bins)
 
-    def mean(values: Floats) -> list[float]:
+    def mean(values: NDArray[Any]) -> list[float]:
         sums = np.bincount(which, weights=values, minlength=bins)
         return list((sums / np.maximum(items, 1)).tolist())
 

@@ -41,9 +41,10 @@ class Judge:
     """The judgement of one feed; all it remembers is in its attributes, `reset` forgets it.
 
     A label is said when the smoothed probability reaches ``enter`` and stays until it falls below
-    ``exit``, even if by then another of its kind has reached ``enter``; when none is sure enough for ``unknown_after_s``, ``unknown`` is, and at once where
-    the sound is surely of another kind than what was said. The kind of ``unknown`` is that of
-    which the sound surely is: music may be heard before its genre is known. Where a segment
+    ``exit``, even if by then another of its kind has reached ``enter``; when none is sure enough
+    for ``unknown_after_s``, ``unknown`` is, and at once where the sound is surely of another kind
+    than what was said. The kind of ``unknown`` is that of which the sound surely is: music may be
+    heard before its genre is known. Where a segment
     begins is estimated when it is announced, which is later: as the maximum-likelihood change
     point between the two labels (Page, "Continuous Inspection Schemes", Biometrika 1954).
     """

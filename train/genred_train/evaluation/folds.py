@@ -20,7 +20,7 @@ from genred_train.evaluation.listening import Answers
 from genred_train.judging import Scored
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Mapping, Sequence
+    from collections.abc import Iterable, Iterator, Mapping, Sequence
 
     from genred_train.console import Console
     from genred_train.data.catalogue import SplitName
@@ -47,6 +47,8 @@ class Plan:
     device: str = "auto"
     threads: int | None = None
     teacher: Path | None = None
+    first: int | None = None
+    """Only so many of the folds are trained, the first ones."""
 
 
 @dataclass(frozen=True)
@@ -153,14 +155,11 @@ def cross_validate(plan: Plan, console: Console) -> dict[str, Any]:
     from genred_train.data import corpus as corpora
 
     corpus = corpora.load(plan.recipe, plan.data, plan.cache, console)
-    groups = _scored_groups(corpus)
-    _enough(groups, corpus.label_names, plan.count, console)
-    dealt = deal(groups, plan.count, plan.seed)
+    _enough(_scored_groups(corpus), corpus.label_names, plan.count, console)
     with tempfile.TemporaryDirectory(prefix="genred-folds-") as scratch:
         base = plan.out or Path(scratch)
         done = []
-        for number in range(plan.count):
-            part = fold_of(corpus, dealt, number, plan)
+        for number, part in enumerate(parts(corpus, plan)):
             folder = base / f"fold-{number + 1}"
             fold = _kept(folder, _key(part, plan))
             if fold is None:
@@ -170,6 +169,13 @@ def cross_validate(plan: Plan, console: Console) -> dict[str, Any]:
                 console.note(f"fold {number + 1} of {plan.count}: taken from {folder}")
             done.append(fold)
     return _collect(corpus, plan, done)
+
+
+def parts(corpus: Corpus, plan: Plan) -> Iterator[Corpus]:
+    """The corpus of each fold, with the fold as its test split."""
+    dealt = deal(_scored_groups(corpus), plan.count, plan.seed)
+    for number in range(plan.first or plan.count):
+        yield fold_of(corpus, dealt, number, plan)
 
 
 def _run(corpus: Corpus, plan: Plan, folder: Path, console: Console) -> Fold:
@@ -243,8 +249,8 @@ def _brief(scored: Scored, answers: Answers, kinds: list[str], seed: int) -> dic
 
 
 def _mean_and_spread(values: Sequence[float]) -> list[float]:
-    """Mean and sample standard deviation over folds."""
-    return [float(np.mean(values)), float(np.std(values, ddof=1))]
+    """Mean and sample standard deviation over folds; 0 of a single one."""
+    return [float(np.mean(values)), float(np.std(values, ddof=1)) if len(values) > 1 else 0.0]
 
 
 def _scored_groups(corpus: Corpus) -> dict[str, Counter[str]]:

@@ -41,12 +41,14 @@ def listen(
     corpus: Corpus,
     positions: Sequence[int],
     progress: Callable[[int, int], None],
+    treatment: Callable[[NDArray[np.float32]], NDArray[np.float32]] | None = None,
 ) -> Answers:
     """Run ``model`` over recordings from their beginning, each with a state of its own.
 
     Kept are windows side by side, so that each second counts once: the decision at the end of
     the first whole window and those a window apart, without windows that are too quiet (as in
-    training). Recordings run as feeds of one batch, the longest first.
+    training). Recordings run as feeds of one batch, the longest first. With a ``treatment`` the
+    model hears what that makes of each recording, full scale 1.0, in the same windows.
     """
     metadata = model.metadata
     hop, window = metadata.hop, metadata.window
@@ -62,15 +64,16 @@ def listen(
             np.resize(clip, shortest) if short else clip
             for clip, short in zip(clips, filled, strict=True)
         ]
-        steps = np.array([clip.size // hop for clip in clips])
+        sounds = [clip.astype(np.float32) / np.float32(32768) for clip in clips]
+        if treatment is not None:
+            sounds = [treatment(sound) for sound in sounds]
+        steps = np.array([sound.size // hop for sound in sounds])
         state = model.new_state(len(clips))
         for step in range(1, int(steps.max(initial=0)) + 1):
             # The longest are first, so that those still sounding are the first ones.
             alive = int((steps >= step).sum())
-            audio = np.stack([clip[(step - 1) * hop : step * hop] for clip in clips[:alive]])
-            logits, _, state = model.step(
-                audio.astype(np.float32) / np.float32(32768), np.ascontiguousarray(state[:alive])
-            )
+            audio = np.stack([sound[(step - 1) * hop : step * hop] for sound in sounds[:alive]])
+            logits, _, state = model.step(audio, np.ascontiguousarray(state[:alive]))
             if step < first or (step - first) % apart:
                 continue
             end = step * hop

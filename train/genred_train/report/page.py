@@ -67,6 +67,31 @@ def of_comparison(
     return template.render(headers=headers, rows=rows, notes=notes)
 
 
+@dataclass(frozen=True, slots=True)
+class Grid:
+    """A table on a page."""
+
+    title: str
+    header: Sequence[str]
+    rows: Sequence[Sequence[str]]
+
+
+def of_evaluation(
+    found: dict[str, Any], words: str, tables: Sequence[Grid], pictures: Sequence[Shown]
+) -> str:
+    """Return the page of a judged model as HTML."""
+    template = _environment().get_template("evaluation.html.j2")
+    return template.render(
+        name=found["model"]["name"],
+        words=words,
+        tables=tables,
+        pictures=pictures,
+        warnings=found["warnings"],
+        seed=found["seed"],
+        fingerprint=found["data"]["fingerprint"],
+    )
+
+
 def _environment() -> Environment:
     made = Environment(
         loader=PackageLoader("genred_train.report"),

@@ -87,7 +87,7 @@ def curves(history: Sequence[Mapping[str, float]], best: int, path: Path) -> Non
         axis.grid(visible=True)
         axis.legend()
     axes[1].set_ylim(0, 1)
-    _save(figure, path)
+    save(figure, path)
 
 
 def reliability(
@@ -125,7 +125,7 @@ def reliability(
         lower.bar(edges, items / max(items.sum(), 1), width, align="edge", alpha=0.8)
         lower.set_xlabel("how sure the model is")
         lower.set_ylabel("items")
-    _save(figure, path)
+    save(figure, path)
 
 
 def gallery(
@@ -173,7 +173,7 @@ def gallery(
         bar.set_label("log-mel power")
     bottom, top = frequencies
     figure.suptitle(f"{bottom:g} Hz (bottom) to {top:g} Hz (top), mel scale", fontsize=9)
-    _save(figure, path, GALLERY_DPI)
+    save(figure, path, GALLERY_DPI)
 
 
 def shrink(path: Path) -> None:
@@ -183,7 +183,8 @@ def shrink(path: Path) -> None:
     reduced.save(path, format="PNG", optimize=True)
 
 
-def _save(figure: Figure, path: Path, dpi: int = DPI) -> None:
+def save(figure: Figure, path: Path, dpi: int = DPI) -> None:
+    """Write a figure as PNG and close it."""
     # No date and no version: the same run draws the same file.
     figure.savefig(path, dpi=dpi, metadata={"Software": None})
     plt.close(figure)

@@ -1,0 +1,200 @@
+"""Programmes through the daemon's own path, hop by hop, and what was said of them all along."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+from typing import TYPE_CHECKING, Protocol
+
+import numpy as np
+
+from genred.analysis import Analyser
+from genred.labels import Kind
+from genred.settings.judgement import JudgementSettings
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator, Sequence
+
+    from numpy.typing import NDArray
+
+    from genred.model.metadata import ModelMetadata
+    from genred.model.session import Model
+    from genred_train.evaluation.programme import Piece
+
+    Floats = NDArray[np.float32]
+
+KINDS = tuple(kind.value for kind in Kind)
+"""The kinds by number."""
+
+NOTHING = -1
+"""Stands where nothing was said yet, or no window judged."""
+
+
+class Sounding(Protocol):
+    """What is put on air: its pieces, and its sound in blocks."""
+
+    @property
+    def seconds(self) -> float:
+        """How long it is."""
+
+    @property
+    def pieces(self) -> Sequence[Piece]:
+        """What is on when."""
+
+    def blocks(self) -> Iterator[Floats]:
+        """The sound, at least ``seconds`` of it."""
+
+
+@dataclass(frozen=True)
+class Heard:
+    """What was on and what was said at every decision, ``[feeds, decisions]`` each.
+
+    Labels are numbers; after those of the model come silence and unknown, :data:`NOTHING` is
+    none. Decisions are ``hop_s`` apart, the first at its end; times count from the beginning of
+    a feed's programme.
+    """
+
+    hop_s: float
+    labels: tuple[str, ...]
+    """Those of the model, then silence and unknown."""
+    kinds: NDArray[np.int8]
+    """Kind of each label."""
+    pieces: tuple[tuple[Piece, ...], ...]
+    """The programme of each feed."""
+    truth: NDArray[np.int8]
+    group: NDArray[np.int32]
+    """Number of the piece's group among ``groups``."""
+    groups: tuple[str, ...]
+    said: NDArray[np.int8]
+    said_kind: NDArray[np.int8]
+    confidence: Floats
+    """How sure it was said to be: what people see."""
+    best: NDArray[np.int8]
+    """The likeliest label by the calibrated belief, whether it was said or not."""
+    best_confidence: Floats
+    raw: NDArray[np.int8]
+    """The likeliest label of the newest window alone."""
+    raw_confidence: Floats
+
+    @property
+    def silence(self) -> int:
+        """The number of silence."""
+        return len(self.labels) - 2
+
+    @property
+    def unknown(self) -> int:
+        """The number of unknown."""
+        return len(self.labels) - 1
+
+    @property
+    def music(self) -> list[int]:
+        """The numbers of labels of music."""
+        music = KINDS.index(Kind.MUSIC.value)
+        return np.flatnonzero(self.kinds == music).tolist()
+
+
+def listen(
+    model: Model,
+    programmes: Sequence[Sounding],
+    progress: Callable[[int, int], None],
+    by: Sequence[JudgementSettings] | None = None,
+) -> Heard:
+    """Put ``programmes`` on air, each a feed of one batch, and note what is said of them.
+
+    ``by`` judges each feed; without it, the defaults and what the model recommends. Programmes
+    must be of one length.
+    """
+    metadata = model.metadata
+    hop_s = metadata.hop / metadata.sample_rate
+    steps = int(programmes[0].seconds / hop_s)
+    feeds = len(programmes)
+    analyser = Analyser(model, by or [JudgementSettings()] * feeds)
+    heard = blank(metadata, programmes, steps)
+    number = {name: n for n, name in enumerate(heard.labels)}
+    sounds = [hops(programme.blocks(), metadata.hop) for programme in programmes]
+    audio = np.empty((feeds, metadata.hop), np.float32)
+    rows = list(range(feeds))
+    for step in range(steps):
+        for row, sound in enumerate(sounds):
+            audio[row] = next(sound)
+        ends = [(step + 1) * hop_s] * feeds
+        for decision in analyser.step(rows, audio, ends):
+            row = decision.row
+            if decision.raw is not None:
+                raw = int(decision.raw.argmax())
+                heard.raw[row, step] = raw
+                heard.raw_confidence[row, step] = decision.raw[raw]
+            if decision.smoothed is not None:
+                best = int(decision.smoothed.argmax())
+                heard.best[row, step] = best
+                heard.best_confidence[row, step] = decision.smoothed[best]
+            segment = analyser.judges[row].segment
+            if segment is not None:
+                heard.said[row, step] = number[segment.label]
+                heard.said_kind[row, step] = KINDS.index(segment.kind)
+                heard.confidence[row, step] = segment.confidence
+        if step % 240 == 0 or step == steps - 1:
+            progress(step + 1, steps)
+    return heard
+
+
+def hops(blocks: Iterator[Floats], hop: int) -> Iterator[Floats]:
+    """Cut blocks of any length into hops; an incomplete one at the end is dropped."""
+    rest = np.zeros(0, np.float32)
+    for block in blocks:
+        joined = np.concatenate((rest, block)) if rest.size else block
+        whole = joined.size // hop * hop
+        yield from joined[:whole].reshape(-1, hop)
+        rest = joined[whole:]
+
+
+def of_feeds(heard: Heard, feeds: slice) -> Heard:
+    """What was heard on some of the feeds."""
+    arrays = (
+        "truth",
+        "group",
+        "said",
+        "said_kind",
+        "confidence",
+        "best",
+        "best_confidence",
+        "raw",
+        "raw_confidence",
+    )
+    parts = {name: getattr(heard, name)[feeds] for name in arrays}
+    return replace(heard, pieces=heard.pieces[feeds], **parts)
+
+
+def blank(metadata: ModelMetadata, programmes: Sequence[Sounding], steps: int) -> Heard:
+    """What is on at each of ``steps`` decisions of each programme, and nothing said of it yet."""
+    hop_s = metadata.hop / metadata.sample_rate
+    feeds = len(programmes)
+    # A decision at a time speaks of what was on just before it.
+    moments = (np.arange(steps) + 1) * hop_s - 1e-6
+    pieces = tuple(tuple(programme.pieces) for programme in programmes)
+    groups = tuple(sorted({piece.group for each in pieces for piece in each}))
+    numbers = {group: n for n, group in enumerate(groups)}
+    truth = np.empty((feeds, steps), np.int8)
+    group = np.empty((feeds, steps), np.int32)
+    for row, each in enumerate(pieces):
+        which = np.searchsorted([piece.start for piece in each], moments, side="right") - 1
+        truth[row] = np.array([piece.label for piece in each])[which]
+        group[row] = np.array([numbers[piece.group] for piece in each])[which]
+    kinds = [label.kind.value for label in metadata.labels]
+    kinds += [Kind.SILENCE.value, Kind.UNKNOWN.value]
+    shape = (feeds, steps)
+    return Heard(
+        hop_s=hop_s,
+        labels=(*metadata.label_names, "silence", "unknown"),
+        kinds=np.array([KINDS.index(kind) for kind in kinds], np.int8),
+        pieces=pieces,
+        truth=truth,
+        group=group,
+        groups=groups,
+        said=np.full(shape, NOTHING, np.int8),
+        said_kind=np.full(shape, NOTHING, np.int8),
+        confidence=np.zeros(shape, np.float32),
+        best=np.full(shape, NOTHING, np.int8),
+        best_confidence=np.zeros(shape, np.float32),
+        raw=np.full(shape, NOTHING, np.int8),
+        raw_confidence=np.zeros(shape, np.float32),
+    )

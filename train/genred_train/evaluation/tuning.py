@@ -1,0 +1,219 @@
+"""How to judge by a model: smoother, thresholds and what is shown, tuned on programmes.
+
+Two steps. First the filter: every combination of :data:`FILTERS` is run over the recorded answers
+of the network, its two temperatures are fitted, and of each stickiness the combination
+with the least log-loss goes on. Then the thresholds: combinations of :data:`THRESHOLDS` are tried
+with each of these on the daemon's own path, and that which a listener would like best
+(:func:`liking`) is recommended.
+"""
+
+from __future__ import annotations
+
+import itertools
+import math
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any, Final
+
+import numpy as np
+
+from genred.judgement.smoother import Smoother
+from genred.model.metadata import Judging
+from genred.settings.judgement import JudgementSettings
+from genred_train import judging
+from genred_train.evaluation import noticing, onair, replay
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator, Sequence
+
+    from numpy.typing import NDArray
+
+    from genred_train.evaluation.replay import Recorded
+
+    Floats = NDArray[np.float32]
+
+FILTERS: Final[dict[str, tuple[float, ...]]] = {
+    "mean_duration_s": (15.0, 40.0, 120.0, 400.0),
+    "evidence": (0.03, 0.06, 0.12, 0.25, 0.5),
+    "kind_evidence": (0.7, 1.0),
+}
+
+THRESHOLDS: Final[dict[str, tuple[float, ...]]] = {
+    "enter": (0.35, 0.42, 0.5, 0.58, 0.66, 0.75),
+    "exit": (0.02, 0.05, 0.1, 0.2, 0.3),
+    "unknown_after_s": (2.0, 4.0, 8.0),
+}
+
+TRIED: Final = 12
+"""Thresholds tried with each filter, drawn from all combinations."""
+
+LOOKED_AT_S: Final = 1.0
+"""Temperatures are fitted on decisions so far apart: those between say the same again."""
+
+TEMPERATURES: Final = np.geomspace(0.5, 12.0, 28)
+
+# What a listener wants, beyond the right label most of the time; and what missing it costs, in
+# hundredths of that time.
+GAIN: Final = 0.08
+FALSE_AN_HOUR: Final = 6.0
+_A_FALSE_CHANGE: Final = 0.3
+DELAY_S: Final = 3.0
+_A_SECOND: Final = 10.0
+KIND_RIGHT: Final = 0.97
+SPEECH_AGAINST_MUSIC: Final = 0.98
+_A_HUNDREDTH: Final = 2.0
+UNKNOWN_DESERVED: Final = 0.5
+CALIBRATION: Final = 0.05
+
+
+@dataclass(frozen=True)
+class Trial:
+    """Figures of a judgement on the programmes it was tried on."""
+
+    judging: Judging
+    figures: dict[str, Any]
+
+    @property
+    def liking(self) -> float:
+        """See :func:`liking`."""
+        return liking(self.figures)
+
+
+def liking(figures: dict[str, Any]) -> float:
+    """The share of time with the right label, in hundredths, less what is missed elsewhere."""
+    changes = figures["changes"]
+    short = max(0.0, KIND_RIGHT - figures["kind_right"])
+    short += max(0.0, SPEECH_AGAINST_MUSIC - figures["speech_against_music"])
+    short += max(0.0, figures["ece"] - CALIBRATION)
+    short += figures["unknown"] * (max(0.0, UNKNOWN_DESERVED - figures["unknown_deserved"]))
+    return float(
+        100 * figures["label_right"]
+        - _A_FALSE_CHANGE * max(0.0, changes["false_an_hour"] - FALSE_AN_HOUR)
+        - _A_SECOND * max(0.0, changes["delay_s"]["median"] - DELAY_S)
+        - _A_HUNDREDTH * 100 * short
+    )
+
+
+def tune(
+    recorded: Recorded, seed: int, progress: Callable[[int, int], None]
+) -> tuple[Trial, list[Trial]]:
+    """The best judgement found, and all that were tried with thresholds, best first."""
+    filters = candidates(recorded)
+    thresholds = _combinations(THRESHOLDS)
+    thresholds = [each for each in thresholds if each["exit"] <= each["enter"]]
+    random = np.random.default_rng(seed)
+    trials: list[Trial] = []
+    for number, each in enumerate(filters, start=1):
+        drawn = random.choice(len(thresholds), min(TRIED, len(thresholds)), replace=False)
+        trials += _tried(recorded, each, [thresholds[n] for n in drawn], seed)
+        progress(number, len(filters))
+    trials.sort(key=lambda trial: -trial.liking)
+    return trials[0], trials
+
+
+def _tried(
+    recorded: Recorded, advice: Judging, thresholds: Sequence[dict[str, float]], seed: int
+) -> Iterator[Trial]:
+    model, programmes = replay.again(recorded, advice, len(thresholds))
+    feeds = len(recorded.programmes)
+    by = [JudgementSettings.model_validate(each) for each in thresholds for _ in range(feeds)]
+    heard = onair.listen(model, programmes, lambda *_: None, by)
+    for each, part in zip(thresholds, noticing.parts(heard, len(thresholds)), strict=True):
+        yield Trial(advice.model_copy(update=each), noticing.collect(part, seed))
+
+
+def candidates(recorded: Recorded) -> list[Judging]:
+    """The filter of least log-loss for each stickiness, with fitted temperatures."""
+    grid = _combinations(FILTERS)
+    smoother = Smoother(recorded.metadata.labels)
+    blank = onair.blank(recorded.metadata, recorded.programmes, len(recorded.logits))
+    apart = max(1, round(LOOKED_AT_S / blank.hop_s))
+    truth = blank.truth.T[::apart]
+    beliefs, heard = _filtered(recorded, smoother, grid, apart)
+    counted = heard & (truth < blank.silence)
+    best: dict[float, tuple[float, Judging]] = {}
+    for number, each in enumerate(grid):
+        belief = beliefs[:, number][counted].astype(np.float32)
+        loss, kind, label = _fit(smoother, belief, truth[counted])
+        found = Judging(
+            **each, enter=0.5, exit=0.2, unknown_after_s=2.0,
+            kind_temperature=kind, label_temperature=label,
+        )  # fmt: skip
+        if loss < best.get(each["mean_duration_s"], (math.inf, found))[0]:
+            best[each["mean_duration_s"]] = loss, found
+    return [found for _, found in sorted(best.values(), key=lambda pair: pair[0])]
+
+
+def _fit(smoother: Smoother, belief: Floats, truth: NDArray[np.int8]) -> tuple[float, float, float]:
+    """Log-loss at, and the temperatures between kinds and within them of, the best calibration.
+
+    The two are apart: the odds between kinds depend on the one, those within on the other.
+    """
+
+    def loss(kind: float, label: float) -> float:
+        shown = smoother.shown(belief, kind, label)
+        likelihood = np.take_along_axis(shown, truth[:, None].astype(np.intp), axis=1)
+        return float(-np.log(np.maximum(likelihood, 1e-9)).mean())
+
+    label = min(TEMPERATURES.tolist(), key=lambda each: loss(1.5, each))
+    kind = min(TEMPERATURES.tolist(), key=lambda each: loss(each, label))
+    return loss(kind, label), round(kind, 3), round(label, 3)
+
+
+def _filtered(
+    recorded: Recorded, smoother: Smoother, grid: Sequence[dict[str, float]], apart: int
+) -> tuple[NDArray[np.float16], NDArray[np.bool_]]:
+    """Beliefs ``[moments, filters, feeds, labels]``, and where sound was heard at all.
+
+    Moments are ``apart`` decisions from each other. As the daemon's, but for thresholds:
+    what is silent long enough forgets.
+    """
+    by = JudgementSettings()
+    hop_s = recorded.metadata.hop / recorded.metadata.sample_rate
+    raw = judging.softmax(recorded.logits, recorded.metadata.calibration.temperature)
+    raw = raw.astype(np.float32)
+    steps, feeds, labels = raw.shape
+    count = len(grid)
+
+    def column(key: str) -> Floats:
+        return np.repeat(np.array([each[key] for each in grid], np.float32), feeds)[:, None]
+
+    change = np.float32(hop_s) / column("mean_duration_s")
+    evidence, kind_evidence = column("evidence"), column("kind_evidence")
+    heard = recorded.levels >= by.silence_dbfs
+    belief = smoother.unknowing(count * feeds)
+    beliefs = np.empty((-(-steps // apart), count, feeds, labels), np.float16)
+    quiet = np.zeros(feeds)
+    for step in range(steps):
+        quiet = np.where(heard[step], 0, quiet + hop_s)
+        updated = smoother.update(
+            belief, np.tile(raw[step], (count, 1)), change, evidence, kind_evidence
+        )
+        moved = smoother.predict(belief, change)
+        belief = np.where(np.tile(heard[step], count)[:, None], updated, moved)
+        belief[np.tile(quiet >= by.silence_after_s, count)] = smoother.prior
+        if step % apart == 0:
+            beliefs[step // apart] = belief.reshape(count, feeds, labels)
+    return beliefs, heard[::apart]
+
+
+def _combinations(values: dict[str, tuple[float, ...]]) -> list[dict[str, float]]:
+    return [dict(zip(values, each, strict=True)) for each in itertools.product(*values.values())]
+
+
+def as_it_is(recorded: Recorded, seed: int) -> Trial:
+    """What the daemon's settings alone come to, without a recommendation."""
+    by = JudgementSettings()
+    advice = Judging(**{name: getattr(by, name) for name in (*FILTERS, *THRESHOLDS)})
+    model, programmes = replay.again(recorded, None)
+    return Trial(advice, noticing.collect(onair.listen(model, programmes, lambda *_: None), seed))
+
+
+def brief(figures: dict[str, Any]) -> dict[str, float]:
+    """The figures that :func:`liking` looks at, and the gain."""
+    changes = figures["changes"]
+    names = ("label_right", "gain", "kind_right", "speech_against_music", "named", "named_right")
+    return {
+        **{name: figures[name] for name in (*names, "unknown_deserved", "wrong_and_sure", "ece")},
+        "delay_s": changes["delay_s"]["median"],
+        "false_an_hour": changes["false_an_hour"],
+    }

@@ -1,0 +1,148 @@
+"""``python -m genred_train.tune``: finds how a daemon should judge by a model, and tells it so."""
+
+from __future__ import annotations
+
+import argparse
+import sys
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from genred.errors import UsageError
+from genred_train.entry import Parser, answer, need
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from genred.model.metadata import Judging
+    from genred_train.evaluation.tuning import Trial
+
+_DESCRIPTION = """\
+Tune how the daemon judges by a model: how sticky its smoother is, how much a decision weighs,
+from what confidence on a label is said, and how sure it is shown to be. Tried on hours of radio
+stitched from validation groups alone, and kept in the model file, from which the daemon takes
+what its settings leave open. Figures and card beside the model are brought up to date."""
+
+_EPILOG = """\
+example:  python -m genred_train.tune models/compact --data ~/music-by-genre"""
+
+_NEEDED = ("torch", "torchaudio", "onnx", "onnxruntime")
+
+# Long enough for each recording of the validation split to come up several times.
+_HOURS = 4.0
+_SHOWN = 5
+
+
+def parser() -> argparse.ArgumentParser:
+    """The command line."""
+    made = Parser(
+        prog="python -m genred_train.tune",
+        description=_DESCRIPTION,
+        epilog=_EPILOG,
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+    )
+    made.add_argument(
+        "model", type=Path, metavar="MODEL", help="a model.onnx or its folder; it is written anew"
+    )
+    made.add_argument("--data", type=Path, metavar="DIR", required=True, help="the recordings")
+    made.add_argument("--hours", type=float, default=_HOURS, metavar="H", help="of radio")
+    made.add_argument("--seed", type=int, default=1, metavar="N", help="of radio and search")
+    made.add_argument("--dry-run", action="store_true", help="only say what would be chosen")
+    made.add_argument("--cache", type=Path, metavar="DIR", help="where decoded audio is kept")
+    return made
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Run the command; returns its exit code (see :mod:`genred.errors`)."""
+    return answer("genred_train.tune", lambda: _tune(parser().parse_args(arguments)))
+
+
+def _tune(chosen: argparse.Namespace) -> None:
+    need(_NEEDED, "tuning needs")
+    # Imported here: what is above must work without torch.
+    from genred.model.session import load_model
+    from genred_train.console import Console
+    from genred_train.data.cache import default_folder
+    from genred_train.evaluation import programme, replay, subject, tuning
+
+    if not chosen.hours > 0:
+        raise UsageError("--hours wants a number above 0")
+    console = Console()
+    model = load_model(chosen.model)
+    selection = subject.select(
+        model.metadata, chosen.data, chosen.cache or default_folder(), console, split="val"
+    )
+    for warning in selection.warnings:
+        console.note(f"note: {warning}")
+    programmes = programme.hours(selection.corpus, selection.positions, chosen.hours, chosen.seed)
+    with console.progress("Listening to the radio") as progress:
+        recorded = replay.record(model, programmes, progress)
+    with console.progress("Trying judgements") as progress:
+        best, trials = tuning.tune(recorded, chosen.seed, progress)
+    plain = tuning.as_it_is(recorded, chosen.seed)
+    _show(best, trials, plain)
+    if not chosen.dry_run:
+        _keep(chosen.model, best.judging, _told(best, plain, chosen))
+
+
+def _told(best: Trial, plain: Trial, chosen: argparse.Namespace) -> dict[str, Any]:
+    """What stands in ``metrics.json`` of the tuning."""
+    from genred_train.evaluation import tuning
+
+    return {
+        "split": "val",
+        "hours": chosen.hours,
+        "seed": chosen.seed,
+        "tuned": tuning.brief(best.figures),
+        "settings_alone": tuning.brief(plain.figures),
+    }
+
+
+def _keep(path: Path, judging: Judging, told: dict[str, Any]) -> None:
+    import onnx
+
+    from genred.model.session import FILE_NAME, load_model
+    from genred_train.export import model_file
+    from genred_train.report import outcome
+
+    file = path / FILE_NAME if path.is_dir() else path
+    graph = onnx.load(file)
+    metadata = load_model(file).metadata.model_copy(update={"judging": judging})
+    model_file.write(graph, metadata, file)
+    if (file.parent / outcome.METRICS).exists():
+        metrics = outcome.figures_of(file.parent)
+        metrics["model"]["bytes"] = file.stat().st_size
+        metrics["judging"] = judging.model_dump()
+        metrics["tuning"] = told
+        # What was heard with another judgement is no longer true of this file.
+        metrics.pop("stream", None)
+        outcome.rewrite(file.parent, metrics, metadata)
+    print(f"kept in {file}")
+
+
+def _show(best: Trial, trials: Sequence[Trial], plain: Trial) -> None:
+    import rich.console
+    from rich.table import Table
+
+    from genred_train.evaluation import tuning
+
+    screen = rich.console.Console(highlight=False)
+    if not screen.is_terminal:
+        screen.width = max(screen.width, 150)
+    keys = list(best.judging.model_dump())
+    table = Table(box=None, pad_edge=False, padding=(0, 2, 0, 0))
+    table.add_column("")
+    rows = [("chosen", best), *((str(n), t) for n, t in enumerate(trials[1:_SHOWN], start=2))]
+    rows.append(("settings alone", plain))
+    for name, _ in rows:
+        table.add_column(name, justify="right")
+    for key in keys:
+        table.add_row(key, *(f"{getattr(trial.judging, key):g}" for _, trial in rows))
+    for key in tuning.brief(best.figures):
+        table.add_row(key, *(f"{tuning.brief(trial.figures)[key]:.3f}" for _, trial in rows))
+    table.add_row("liking", *(f"{trial.liking:.2f}" for _, trial in rows))
+    screen.print(table)
+    print(f"of {len(trials)} judgements tried")
+
+
+if __name__ == "__main__":
+    sys.exit(main())
