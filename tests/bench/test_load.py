@@ -38,7 +38,7 @@ class Slow:
 
 def slowed(model, seconds, monkeypatch):
     make = model.stream
-    monkeypatch.setattr(model, "stream", lambda feeds: Slow(make(feeds), seconds), raising=True)
+    monkeypatch.setattr(model, "stream", lambda feeds, **how: Slow(make(feeds, **how), seconds))
     return model
 
 

@@ -115,8 +115,8 @@ class Replay:
         self._answers = np.zeros((self.batch, len(meta.labels)), np.float32)
         self._frames = np.zeros((self.batch, 1, 1), np.float32)
 
-    def stream(self, rows: int) -> Replay:
-        del rows
+    def stream(self, rows: int, **how: object) -> Replay:
+        del rows, how
         return self
 
     def arrange(self, rows: Sequence[int | None]) -> None: ...

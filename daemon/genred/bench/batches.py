@@ -60,7 +60,7 @@ def _time(model: Model, feeds: int) -> Batch:
     generator = np.random.default_rng(0)
     audio = generator.standard_normal((feeds, metadata.hop), np.float32)
     audio *= np.float32(0.1)
-    stream = model.stream(feeds)
+    stream = model.stream(feeds, pictures=False)
     parts = [range(at, min(at + stream.batch, feeds)) for at in range(0, feeds, stream.batch)]
     times: list[float] = []
     # A GPU works beside the process that waits for it; a core is best watched by its own clock.
