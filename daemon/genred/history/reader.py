@@ -23,6 +23,7 @@ if TYPE_CHECKING:
 T = TypeVar("T", "Played", "DeadAir")
 
 HOUR_S: Final = 3600.0
+DAY_S: Final = 86400.0
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -108,10 +109,7 @@ class Reader:
     def feeds(self) -> tuple[str, ...]:
         """All feeds that anything is kept of, by name."""
         with reading(self.path) as db:
-            rows = db.execute(
-                "SELECT feed FROM segments UNION SELECT feed FROM events ORDER BY feed"
-            ).fetchall()
-        return tuple(row["feed"] for row in rows)
+            return tuple(sorted({*_feeds(db, "segments"), *_feeds(db, "events")}))
 
     def span(self) -> tuple[float, float] | None:
         """From when to when anything is kept; None if nothing is."""
@@ -221,9 +219,33 @@ def shares(played: list[Played], since: float, until: float) -> list[Share]:
 def _overlapping(
     db: sqlite3.Connection, table: str, feed: str | None, since: float, until: float
 ) -> list[sqlite3.Row]:
-    return db.execute(
-        f"SELECT *, coalesce(until, max(seen, start)) AS last FROM {table}"  # noqa: S608 - a name of ours
-        " WHERE (?1 IS NULL OR feed = ?1) AND start < ?3 AND coalesce(until, seen) > ?2"
-        " ORDER BY start, id",
-        (feed, since, until),
-    ).fetchall()
+    """Rows of ``table`` that overlap the span, by start; found by the index, however old the file.
+
+    What is on at ``since`` is the stretch that began last before it. A clock that was set back may
+    have put others there: those of a day before are looked at too.
+    """
+    rows: list[sqlite3.Row] = []
+    for each in _feeds(db, table) if feed is None else (feed,):
+        (last,) = db.execute(
+            f"SELECT max(start) FROM {table} WHERE feed = ? AND start <= ?",  # noqa: S608 - a name of ours
+            (each, since),
+        ).fetchone()
+        rows += db.execute(
+            f"SELECT *, coalesce(until, max(seen, start)) AS last FROM {table}"  # noqa: S608 - a name of ours
+            " WHERE feed = ? AND start >= ? AND start < ? AND coalesce(until, seen) > ?",
+            (each, (since if last is None else last) - DAY_S, until, since),
+        ).fetchall()
+    return sorted(rows, key=lambda row: (row["start"], row["id"]))
+
+
+def _feeds(db: sqlite3.Connection, table: str) -> list[str]:
+    """The feeds in ``table``, by name: one look into the index for each."""
+    found: list[str] = []
+    while True:
+        (following,) = db.execute(
+            f"SELECT min(feed) FROM {table} WHERE feed > ?",  # noqa: S608 - a name of ours
+            (found[-1] if found else "",),
+        ).fetchone()
+        if following is None:
+            return found
+        found.append(following)
