@@ -8,6 +8,7 @@ signals are sums of power, as they are on average for signals that know nothing 
 
 from __future__ import annotations
 
+import itertools
 import math
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
@@ -181,7 +182,7 @@ class Studio:
         power = np.zeros((shape.frames, self._mels), np.float32)
         ends = shape.window + shape.step * np.arange(shape.decisions)
         audible = np.zeros(shape.frames, bool)
-        for begin, end in zip(bounds[:-1], bounds[1:], strict=True):
+        for begin, end in itertools.pairwise(bounds):
             fade = 0
             if end < shape.frames:
                 drawn = random.random()
@@ -193,7 +194,7 @@ class Studio:
             last = min(shape.frames, end + fade) if fade else end
             last = max(last, first + 1)
             track = self.tracks[self._draw(random)]
-            picture = track.pictures[random.integers(len(track.pictures))]
+            picture = track.pictures[int(random.integers(len(track.pictures)))]
             level, start = self._piece(track, picture, last - first, random)
             gain = self._tone(random)
             piece = np.exp(level + gain)
@@ -289,7 +290,7 @@ class Studio:
         place = np.linspace(0, _EQUALISER_POINTS - 1, self._mels)
         left = np.minimum(place.astype(int), _EQUALISER_POINTS - 2)
         share = 0.5 - 0.5 * np.cos(np.pi * (place - left))
-        return (points[left] * (1 - share) + points[left + 1] * share).astype(np.float32)
+        return np.asarray(points[left] * (1 - share) + points[left + 1] * share, np.float32)
 
     def _under(
         self, track: Track, length: int, random: np.random.Generator
@@ -305,7 +306,7 @@ class Studio:
             return 0.0
         other = self.tracks[int(random.choice(pool))]
         level, _ = self._piece(other, other.pictures[0], length, random)
-        return np.exp(level - np.float32(random.uniform(*decibels) * _DB))
+        return np.asarray(np.exp(level - np.float32(random.uniform(*decibels) * _DB)))
 
     @torch.no_grad()
     def _received(self, power: Tensor, random: np.random.Generator) -> Tensor:
@@ -363,4 +364,3 @@ class Studio:
                 begin = int(random.integers(logmel.shape[1] - width + 1))
                 logmel[picture, begin : begin + width] = mean[picture]
         return logmel
-

@@ -24,6 +24,7 @@ def write(metrics: dict[str, Any], recipe: Recipe) -> str:
         "## How good it is",
         _scores(metrics),
         _by_label(metrics),
+        *_cross_validated(metrics),
         "![Confusion matrices of the test split](confusion.png)",
         "## What it was trained on",
         _data(metrics, recipe),
@@ -31,6 +32,31 @@ def write(metrics: dict[str, Any], recipe: Recipe) -> str:
         _making(metrics, recipe),
     ]
     return "\n\n".join(part.strip() for part in parts if part.strip()) + "\n"
+
+
+# Splits and units in the order of the table; those that a run has not are left out.
+_SCORED = (
+    ("val", "window"),
+    ("val", "track"),
+    ("test", "window"),
+    ("test", "track"),
+    ("test_second", "window"),
+    ("test_second", "track"),
+)
+
+_REMEMBERS = (
+    "The network remembers what it heard: a window is judged with the memory of its recording "
+    "until then, from its start, or by itself where nothing is remembered. "
+)
+
+
+_BESIDE = (
+    "The recipe trained anew for each fold, and on the same folds a logistic regression on the "
+    "1024 numbers that YAMNet (3.7 million parameters) says of each frame, the *yardstick*; "
+    "fitted on the same recordings as the network, and on the real ones alone. A window has "
+    "what is remembered of its recording until then, or is *one second* by itself; the "
+    "yardstick hears windows by themselves."
+)
 
 
 def _section(title: str, text: str) -> list[str]:
@@ -68,12 +94,15 @@ def _facts(metrics: dict[str, Any]) -> str:
 
 def _scores(metrics: dict[str, Any]) -> str:
     rows = []
-    for split in ("val", "test"):
-        for unit in ("window", "track"):
+    remembers = "test_second" in metrics
+    for split, unit in _SCORED:
+        if split in metrics:
             figures = metrics[split][unit]
+            name = "validation" if split.startswith("val") else "test"
+            alone = ", nothing remembered" if split.endswith("_second") else ""
             rows.append(
                 (
-                    f"{'validation' if split == 'val' else 'test'}, {unit}s",
+                    f"{name}, {unit}s{alone}",
                     f"{figures['items']:,}",
                     f"{figures['groups']:,}",
                     _with_interval(figures, "accuracy"),
@@ -89,12 +118,27 @@ def _scores(metrics: dict[str, Any]) -> str:
         "on; data sets marked unscored below take no part. The validation split chose the epoch "
         "and the temperature, so that its figures flatter; the test split was read at "
         "the end and chose nothing. A "
-        "window is one second, a track the mean over a recording's windows. `kind` is the share "
+        "window is one second, a track the mean over a recording's windows. "
+        + (_REMEMBERS if remembers else "")
+        + "`kind` is the share "
         "of music, speech and noise told apart, ECE the expected calibration error. In brackets: "
         "95 % bootstrap intervals over groups, drawn within labels; where a label has one group "
         "in a split they cannot see how that label varies, and are too narrow.\n\n"
         + _table(header, rows)
     )
+
+
+def _cross_validated(metrics: dict[str, Any]) -> list[str]:
+    """The recipe beside its yardstick; see :mod:`genred_train.yardstick`."""
+    if "cross_validation" not in metrics:
+        return []
+    from genred_train import yardstick
+
+    return [
+        "### Beside a large network",
+        _BESIDE,
+        yardstick.render(metrics["cross_validation"]),
+    ]
 
 
 def _by_label(metrics: dict[str, Any]) -> str:
@@ -158,6 +202,13 @@ def _data(metrics: dict[str, Any], recipe: Recipe) -> str:
         else f"drawn over groups with seed {recipe.split.seed}"
     )
     skipped = len(data["unusable"])
+    aside = data.get("unlabelled", {"clips": 0})
+    unlabelled = (
+        f"{aside['clips']} recordings without a label ({aside['hours']:.2f} h) are in the training "
+        "split with the teacher's opinion in its place.\n\n"
+        if aside["clips"]
+        else ""
+    )
     synthetic = recipe.data.synthetic
     station = (
         f"Passages of genred's synthesised station ({synthetic.seconds:g} s of each style for "
@@ -168,7 +219,7 @@ def _data(metrics: dict[str, Any], recipe: Recipe) -> str:
     )
     return (
         f"{sets}\n\nClips / groups / hours by label; splits {drawn}, no group on two sides:\n\n"
-        f"{labels}\n\n{station}Files that could not be used: {skipped}. Fingerprint "
+        f"{labels}\n\n{station}{unlabelled}Files that could not be used: {skipped}. Fingerprint "
         "of content, labels, "
         f"groups and splits: `{data['fingerprint']}`."
     )
@@ -177,11 +228,20 @@ def _data(metrics: dict[str, Any], recipe: Recipe) -> str:
 def _making(metrics: dict[str, Any], recipe: Recipe) -> str:
     training, versions = metrics["training"], metrics["versions"]
     difference = metrics["export_difference"]
+    taught = metrics.get("teacher")
+    passages = recipe.airing.seconds
     made_with = ", ".join(f"{name} {number}" for name, number in versions.items())
+    chosen = f"{training['epochs']} epochs, the last of them taken"
+    if recipe.training.select != "last":
+        chosen = (
+            f"best of {training['epochs']} epochs by macro F1 on validation windows was epoch "
+            f"{training['best_epoch']}"
+        )
+    heard = f"passages of {passages:g} s" if passages else "crops"
+    by_teacher = f"taught by YAMNet (`{taught}`) as well, " if taught else ""
     return (
-        f"`genred train` with the recipe `{recipe.name}` and seed {metrics['seed']}: best of "
-        f"{training['epochs']} epochs by macro F1 on validation windows was epoch "
-        f"{training['best_epoch']}; {training['crops_per_epoch']:,} crops an epoch, "
+        f"`genred train` with the recipe `{recipe.name}` and seed {metrics['seed']}: {chosen}; "
+        f"{training['crops_per_epoch']:,} {heard} an epoch, {by_teacher}"
         f"{training['seconds'] / 60:.1f} minutes on {training['device']}. Calibration temperature "
         f"{metrics['calibration']['temperature']:.3f}. The model file differs from PyTorch by at "
         f"most {difference['logits']:.1e} in logits and {difference['logmel']:.1e} in log-mel "

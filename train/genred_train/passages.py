@@ -20,7 +20,7 @@ from genred_train.front_end import band_centres
 from genred_train.materials import Crops
 from genred_train.networks.base import Remembers
 from genred_train.sampling import Sampler
-from genred_train.teacher import yamnet
+from genred_train.teacher import yamnet, yardstick
 from genred_train.teacher.lessons import Lessons
 
 if TYPE_CHECKING:
@@ -64,7 +64,7 @@ class Pupil(nn.Module):
 
     def forward(self, logmel: Tensor) -> tuple[Tensor, Tensor | None]:
         """Logits ``[batch, decisions, labels]`` and predictions, if there is a teacher."""
-        said = self.network.listen(logmel, self.hop)  # type: ignore[operator]  # see __init__
+        said = self.network.listen(logmel, self.hop)
         view = None if self.view is None else self.view(said.vectors.float()).float()
         return said.logits.float(), view
 
@@ -94,21 +94,30 @@ class Passages(Crops):
         super().__init__(recipe, corpus, network, device)
         self.network = network
         recordings = [entry.stored for entry in corpus.entries if entry.split == "train"]
-        recordings += corpus.unlabelled if teacher else ()
+        aside = [entry.stored for entry in corpus.unlabelled]
+        recordings += aside if teacher else []
         front_end, rate = recipe.front_end, corpus.sample_rate
         with console.progress("Transforming") as progress:
             pictures = spectrograms.pictures(
-                front_end, rate, recipe.airing.renderings, recordings, corpus.samples, cache, progress
+                front_end,
+                rate,
+                recipe.airing.renderings,
+                recordings,
+                corpus.samples,
+                cache,
+                progress,
             )
         lessons = None
         self.components = 0
         if teacher is not None:
-            known = [entry.stored for entry in corpus.entries if entry.split != "test"]
-            known += corpus.unlabelled
+            asked = [entry.stored for entry in corpus.entries if entry.split != "test"]
+            asked += aside
             with console.progress("Asking the teacher") as progress:
-                embedded = yamnet.embeddings(teacher, known, corpus.samples, cache, progress)
+                embedded = yamnet.embeddings(teacher, asked, corpus.samples, cache, progress)
             self.components = recipe.teaching.components
-            lessons = Lessons(corpus, embedded, self.components, recipe.split.seed)
+            seed = recipe.split.seed
+            known = yardstick.kept(corpus, embedded, seed, cache, made=False)
+            lessons = Lessons(corpus, embedded, self.components, seed, known)
         self.shape = Shape.of(recipe.audio, front_end, network.frames, recipe.airing.seconds)
         tracks, weights = self._tracks(pictures, lessons)
         kinds = [label.kind for label in corpus.labels]
@@ -144,12 +153,13 @@ class Passages(Crops):
             tracks.append(Track(pictures[digest], targets, audible, lesson, entry.label))
         weights = sampler.weights
         if lessons is not None and corpus.unlabelled and teaching.unlabelled:
-            for stored in corpus.unlabelled:
+            for entry in corpus.unlabelled:
+                stored = entry.stored
                 opinion = lessons.opinion(stored.digest)
                 audible = levels(corpus.samples, stored, corpus.sample_rate)
                 lesson = lessons.lesson(stored.digest, stored.length)
                 tracks.append(Track(pictures[stored.digest], opinion, audible, lesson))
-            seconds = np.array([stored.length for stored in corpus.unlabelled], np.float64)
+            seconds = np.array([e.stored.length for e in corpus.unlabelled], np.float64)
             seconds *= teaching.unlabelled / seconds.sum()
             weights = np.concatenate([weights * (1 - teaching.unlabelled), seconds])
         return tracks, weights
@@ -172,13 +182,14 @@ class Passages(Crops):
         """The network with a prediction of the teacher's embedding."""
         return Pupil(network, self.shape.step, self.components)
 
-    def loss(self, answers: tuple[Tensor, Tensor | None], wanted: Any) -> Tensor:
+    def loss(self, answers: Any, wanted: Any) -> Tensor:
         """Cross-entropy of the decisions, and the squared distance to the teacher's embedding."""
+        logits: Tensor
         logits, view = answers
         smoothing = self.recipe.training.label_smoothing
         targets = wanted.targets * (1 - smoothing) + smoothing / logits.shape[-1]
         each = -(targets * torch.log_softmax(logits, -1)).sum(-1)
-        total = (each * wanted.weights).sum() / wanted.weights.sum().clamp(min=1.0)
+        total: Tensor = (each * wanted.weights).sum() / wanted.weights.sum().clamp(min=1.0)
         if view is not None:
             distance = (view - wanted.lessons).square().sum(-1)
             counts = wanted.weights * wanted.taught

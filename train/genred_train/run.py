@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import json
 import os
 import random
@@ -120,6 +121,7 @@ def train(
         "data": describe(corpus),
         "model": _model_facts(metadata, folder / "model.onnx"),
         "training": training_facts(trainer, fitted.seconds, prepared),
+        "teacher": _teacher(recipe, options),
         "calibration": {"temperature": temperature},
         "export_difference": differences,
     }
@@ -135,6 +137,13 @@ def train(
     write(folder / "MODEL_CARD.md", card.write(metrics, recipe))
     report.write_all(folder, report.Finished(recipe, corpus, metadata, metrics, trainer.history))
     return metrics
+
+
+def _teacher(recipe: Recipe, options: Options) -> str:
+    """The beginning of the SHA-256 of the teacher's file, nothing where there was none."""
+    if options.teacher is None or not recipe.airing.seconds:
+        return ""
+    return hashlib.sha256(options.teacher.read_bytes()).hexdigest()[:12]
 
 
 def training_facts(trainer: Trainer, seconds: float, prepared: float) -> dict[str, Any]:
@@ -342,7 +351,7 @@ def describe(corpus: Corpus) -> dict[str, Any]:
             )
         by_split[split] = rows
     sets: dict[tuple[str, str, bool], list[int]] = defaultdict(list)
-    for entry in corpus.entries:
+    for entry in (*corpus.entries, *corpus.unlabelled):
         key = (entry.clip.dataset, entry.clip.license, entry.scored)
         sets[key].append(entry.stored.length)
     datasets = [
@@ -360,6 +369,10 @@ def describe(corpus: Corpus) -> dict[str, Any]:
         "labels": [label.model_dump(mode="json") for label in corpus.labels],
         "by_split": by_split,
         "datasets": datasets,
+        "unlabelled": {
+            "clips": len(corpus.unlabelled),
+            "hours": round(sum(e.stored.length for e in corpus.unlabelled) / rate / 3600, 3),
+        },
         "unusable": [{"file": str(u.path.name), "reason": u.reason} for u in corpus.unusable],
     }
 

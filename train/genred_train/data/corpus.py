@@ -67,8 +67,8 @@ class Corpus:
     fingerprint: str
     filled: int = 0
     """Recordings shorter than so many samples are heard again from their start to fill them."""
-    unlabelled: tuple[Stored, ...] = ()
-    """Recordings that a teacher speaks of in training; none of them is an entry."""
+    unlabelled: tuple[Entry, ...] = ()
+    """Recordings that a teacher speaks of in training, of label -1; none is in ``entries``."""
 
     @property
     def label_names(self) -> list[str]:
@@ -154,7 +154,7 @@ def load(
     ]
     left_out = {item.path for item in unusable}
     clips = [clip for clip in clips if clip.path not in left_out]
-    aside = _unlabelled(listed, clips, found, recipe, cache) if training else ()
+    aside = _unlabelled(listed, clips, found, recipe, cache) if training else []
     samples = cache.samples()
 
     blocks = {path: levels(samples, found[path], settings.sample_rate) for path in found}
@@ -184,7 +184,7 @@ def load(
         unusable=tuple(unusable),
         fingerprint=fingerprint,
         filled=filled,
-        unlabelled=aside,
+        unlabelled=tuple(aside),
     )
 
 
@@ -197,8 +197,7 @@ def _chosen(clips: list[Clip], recipe: Recipe, console: Console) -> list[Clip]:
     kept = [
         clip
         for clip in clips
-        if not matches(clip.dataset, recipe.data.exclude)
-        and clip.label != recipe.data.unlabelled
+        if not matches(clip.dataset, recipe.data.exclude) and clip.label != recipe.data.unlabelled
     ]
     if recipe.data.labels:
         wanted = {label.name for label in recipe.data.labels}
@@ -215,20 +214,24 @@ def _unlabelled(
     heard: dict[Path, Stored],
     recipe: Recipe,
     cache: Cache,
-) -> tuple[Stored, ...]:
+) -> list[Entry]:
     """Recordings without a label, but for those of groups that have recordings with one."""
     if not recipe.data.unlabelled:
-        return ()
+        return []
     known = {clip.group for clip in labelled}
-    paths = [c.path for c in listed if c.label == recipe.data.unlabelled and c.group not in known]
-    found, _ = cache.fetch(paths, lambda _done, _all: None)
+    wanted = {
+        clip.path: clip
+        for clip in listed
+        if clip.label == recipe.data.unlabelled and clip.group not in known
+    }
+    found, _ = cache.fetch(list(wanted), lambda _done, _all: None)
     twice = {stored.digest for stored in heard.values()}
     usable = {
-        stored.digest: stored
-        for stored in found.values()
+        stored.digest: Entry(wanted[path], stored, -1, wanted[path].group, "train", scored=False)
+        for path, stored in found.items()
         if stored.digest not in twice and stored.length >= recipe.audio.window
     }
-    return tuple(usable[digest] for digest in sorted(usable))
+    return [usable[digest] for digest in sorted(usable)]
 
 
 def _labels(clips: Sequence[Clip], recipe: Recipe, *, all_there: bool) -> tuple[LabelInfo, ...]:

@@ -30,6 +30,7 @@ class Heard:
     def of(cls, corpus: Corpus) -> Heard:
         """All of ``corpus`` but its test split."""
         known = [entry for entry in corpus.entries if entry.split != "test"]
+        known += corpus.unlabelled
         return cls(frozenset(token for entry in known for token in tokens(entry)))
 
     @classmethod

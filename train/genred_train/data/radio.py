@@ -63,4 +63,4 @@ def in_room(audio: Floats, rate: int, random: np.random.Generator) -> Floats:
 def played(audio: Floats, speed: float) -> Floats:
     """``audio`` played faster (``speed`` above 1) or slower, pitch with tempo."""
     place = np.arange(int((audio.size - 1) / speed)) * speed
-    return np.interp(place, np.arange(audio.size), audio).astype(np.float32)
+    return np.asarray(np.interp(place, np.arange(audio.size), audio), dtype=np.float32)

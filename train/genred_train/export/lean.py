@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import copy
 import math
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import onnx
@@ -19,6 +19,8 @@ from torch import nn
 from torch.nn.utils import fusion
 
 if TYPE_CHECKING:
+    from numpy.typing import NDArray
+
     from genred_train.export.spectrum import FoldedLogMel
     from genred_train.networks.base import Network
 
@@ -32,7 +34,8 @@ def rounded(network: Network) -> Network:
     Standardisation of the input and all that is smaller than a few hundred numbers stay as they
     are.
     """
-    copied = copy.deepcopy(network).cpu().eval().to(memory_format=torch.contiguous_format)
+    copied: Network = copy.deepcopy(network).cpu().eval()
+    copied.to(memory_format=torch.contiguous_format)  # type: ignore[call-overload]  # for modules
     for module in list(copied.modules()):
         if isinstance(module, nn.Sequential):
             _fold(module)
@@ -81,7 +84,7 @@ def compute_tables(model: ModelProto, front_end: FoldedLogMel, prefix: str) -> N
     constants: dict[str, TensorProto] = {}
     tables = {f"{prefix}.{name}": table for name, table in front_end.tables().items()}
 
-    def constant(name: str, values: np.ndarray) -> str:  # type: ignore[type-arg]
+    def constant(name: str, values: NDArray[Any]) -> str:
         constants[name] = numpy_helper.from_array(values, name)
         return name
 

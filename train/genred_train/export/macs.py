@@ -25,7 +25,8 @@ def count(model: ModelProto) -> Macs:
     What the output ``logmel`` depends on is the front end, the rest is the network. Counted are
     ``Conv``, ``MatMul``, ``Gemm`` and, one a number, ``Mul`` of two tensors; additions, ReLU,
     pooling and logarithms are not multiply-adds. A recurrent layer (``GRU``, ``LSTM``) counts
-    its matrix products. What depends on no input is not counted. Raises ``ValueError`` for a node whose shapes the graph does not tell.
+    its matrix products. What depends on no input is not counted. Raises ``ValueError`` for a node
+    whose shapes the graph does not tell.
     """
     single = ModelProto()
     single.CopyFrom(model)

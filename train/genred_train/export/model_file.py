@@ -121,8 +121,9 @@ def verify(
     """Hold the model file against PyTorch on ``audio [clips, samples]``, several windows long.
 
     Every decision whose window is full is compared with the network run on that window by
-    itself, or, of one that remembers, on all of the clip at once; and the log-mel frames with torchaudio's. Returns the largest differences. Raises
-    :class:`InternalError` if one is above :data:`TOLERANCE`.
+    itself, or, of one that remembers, on all of the clip at once; and the log-mel frames with
+    torchaudio's. Returns the largest differences. Raises :class:`InternalError` if one is above
+    :data:`TOLERANCE`.
     """
     settings: FrontEnd = metadata.front_end
     network = network.eval().cpu()

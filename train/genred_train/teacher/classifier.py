@@ -28,6 +28,10 @@ _STEPS = 60
 _LEAST_DEVIATION = 1e-3
 
 
+SETTINGS = (PENALTIES, _STEPS, _LEAST_DEVIATION)
+"""All that a fit depends on but its data."""
+
+
 @dataclass(frozen=True)
 class Examples:
     """Embeddings ``[items, width]`` with label and group of each."""
@@ -91,7 +95,7 @@ def fit(examples: Examples, labels: int, penalties: Sequence[float]) -> list[Cla
             total.backward()  # type: ignore[no-untyped-call]  # torch leaves it untyped
             return total
 
-        solver.step(loss)
+        solver.step(loss)  # type: ignore[no-untyped-call]  # torch leaves it untyped
         fitted.append(
             Classifier(mean, scale, weight.detach().clone(), bias.detach().clone(), penalty)
         )

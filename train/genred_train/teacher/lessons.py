@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from genred_train.judging import softmax
-from genred_train.teacher import yamnet, yardstick
+from genred_train.teacher import yamnet
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -51,7 +51,10 @@ class Components:
 
 
 class Lessons:
-    """The teacher's words on each recording, learnt from the training split alone."""
+    """The teacher's words on each recording, learnt from the training split alone.
+
+    ``known`` is what it knows of the labels; without one it has no opinion.
+    """
 
     def __init__(
         self,
@@ -62,13 +65,14 @@ class Lessons:
         known: Classifier | None = None,
     ) -> None:
         heard = {e.stored.digest for e in corpus.entries if e.split == "train"}
-        heard |= {stored.digest for stored in corpus.unlabelled}
+        heard |= {entry.stored.digest for entry in corpus.unlabelled}
         frames = np.concatenate([embedded[digest] for digest in sorted(heard)])
         random = np.random.default_rng(seed)
         some = random.permutation(len(frames))[:_COMPONENT_FRAMES]
         self.components = Components.of(frames[np.sort(some)].astype(np.float32), components)
-        self.known = known or yardstick.fitted(corpus, embedded, seed, made=False)
+        self.known = known
         self._embedded, self._rate = embedded, corpus.sample_rate
+        self._labels = len(corpus.labels)
 
     def lesson(self, digest: str, length: int) -> NDArray[np.float16]:
         """The teacher's view of windows of a second: ``[decisions, components]``."""
@@ -80,6 +84,8 @@ class Lessons:
 
     def opinion(self, digest: str) -> NDArray[np.float32]:
         """What the whole recording is to the teacher: shares ``[labels]``."""
+        if self.known is None:
+            return np.full(self._labels, 1.0 / self._labels, np.float32)
         logits = self.known.logits(self._embedded[digest].astype(np.float32))
         logs = np.log(np.maximum(softmax(logits), 1e-6)).mean(axis=0)
         return np.asarray(softmax(logs[None])[0], dtype=np.float32)

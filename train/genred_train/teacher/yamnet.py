@@ -51,7 +51,9 @@ class Teacher:
             content = path.read_bytes()
             self._net: Any = interpreter.Interpreter(model_content=content, num_threads=threads)
             self._input = self._net.get_input_details()[0]["index"]
-            outputs = {int(out["shape"][-1]): out["index"] for out in self._net.get_output_details()}
+            outputs = {
+                int(out["shape"][-1]): out["index"] for out in self._net.get_output_details()
+            }
             self._embedding = outputs[WIDTH]
         except OSError as error:
             raise InputError(

@@ -2,19 +2,24 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, replace
+import hashlib
+import os
+import pickle
+from dataclasses import dataclass, fields, replace
 from typing import TYPE_CHECKING
 
 import numpy as np
+import torch
 
 from genred_train import scoring
 from genred_train.evaluation.folds import validation
-from genred_train.judging import Scored, softmax
+from genred_train.judging import Scored
 from genred_train.teacher import classifier, yamnet
 from genred_train.teacher.classifier import Classifier, Examples
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
+    from pathlib import Path
 
     from numpy.typing import NDArray
 
@@ -81,6 +86,36 @@ def fitted(
     return classifier.fit(given, labels, [penalty])[0]
 
 
+def kept(
+    corpus: Corpus,
+    embedded: Mapping[str, NDArray[np.float16]],
+    seed: int,
+    cache: Path,
+    *,
+    made: bool = True,
+) -> Classifier:
+    """What :func:`fitted` returns, from the ``cache`` if it was fitted before."""
+    used = sorted(
+        f"{e.stored.digest} {e.label} {e.group} {_digest(embedded[e.stored.digest])}"
+        for e in corpus.entries
+        if e.split != "test" and (made or e.scored)
+    )
+    key = "\n".join([repr(classifier.SETTINGS), str(seed), *used])
+    path = cache / f"regression-{hashlib.sha256(key.encode()).hexdigest()[:16]}.pt"
+    try:
+        return Classifier(**torch.load(path, weights_only=True))
+    except (OSError, RuntimeError, TypeError, pickle.UnpicklingError):
+        known = fitted(corpus, embedded, seed, made=made)
+    beside = path.with_suffix(f".{os.getpid()}")
+    torch.save({field.name: getattr(known, field.name) for field in fields(known)}, beside)
+    beside.replace(path)
+    return known
+
+
+def _digest(array: NDArray[np.float16]) -> str:
+    return hashlib.sha256(array.tobytes()).hexdigest()
+
+
 def judged(
     corpus: Corpus,
     embedded: Mapping[str, NDArray[np.float16]],
@@ -107,6 +142,3 @@ def pooled(folds: Sequence[Yardstick]) -> Yardstick:
     )
     positions = np.concatenate([fold.positions for fold in folds])
     return replace(folds[0], scored=scored, positions=positions)
-
-
-__all__ = ["Yardstick", "examples", "fitted", "judged", "pooled", "softmax"]

@@ -1,0 +1,112 @@
+"""A network that remembers: as a stream it is what it was trained as, and its file is small."""
+
+from __future__ import annotations
+
+import numpy as np
+import onnx
+import pytest
+import torch
+from torch import nn
+
+from genred.labels import Kind
+from genred.model.metadata import (
+    Calibration,
+    FrontEnd,
+    LabelInfo,
+    ModelMetadata,
+    Network,
+    Training,
+)
+from genred_train import networks
+from genred_train.export import lean, macs, model_file
+from genred_train.export.step import Step
+from genred_train.networks.remembering import Remembering
+
+RATE, HOP, WINDOW, STEP = 16_000, 4_000, 16_000, 20
+FRONT_END = FrontEnd(n_fft=512, hop_length=200, n_mels=64, f_min=40.0, f_max=7200.0, floor=0.001)
+
+
+def network(**options: object) -> Remembering:
+    """One whose batch normalisation has seen something, and whose memory matters."""
+    torch.manual_seed(3)
+    made = networks.build("remembering", options, n_mels=64, frames=78, labels=5)
+    assert isinstance(made, Remembering)
+    with torch.no_grad():
+        for module in made.modules():
+            if isinstance(module, nn.BatchNorm1d | nn.BatchNorm2d):
+                module.running_mean.normal_(0.0, 0.1)
+                module.running_var.uniform_(0.05, 0.2)
+    return made.eval()
+
+
+def metadata(step: Step) -> ModelMetadata:
+    return ModelMetadata(
+        name="test",
+        sample_rate=RATE,
+        hop=HOP,
+        window=WINDOW,
+        state_size=step.state_size,
+        front_end=FRONT_END,
+        labels=tuple(LabelInfo(name=name, kind=Kind.MUSIC) for name in "abcde"),
+        calibration=Calibration(temperature=1.0),
+        network=Network(name="n", parameters=0, network_macs_per_step=0, front_end_macs_per_step=0),
+        training=Training(data_fingerprint="", recipe="", seed=0, created=""),
+        license="none",
+    )
+
+
+@pytest.mark.parametrize("memory", [32, 0], ids=["memory", "none"])
+def test_a_stream_is_the_whole_passage(memory):
+    """Step after step gives the decisions that training sees of a passage at once."""
+    made = network(memory=memory)
+    frames = torch.randn(3, 64, STEP * 11)
+    kept = [torch.zeros(3, *shape) for shape in made.memory_shapes(STEP)]
+    said = []
+    with torch.no_grad():
+        for step in range(11):
+            logits, kept = made.step(frames[:, :, step * STEP : (step + 1) * STEP], kept)
+            said.append(logits)
+        # A window is whole at the fourth step; 78 of its 80 frames are looked at.
+        whole = made.listen(frames[:, :, 2:], STEP).logits
+        alone = made(frames[:, :, 2:80])
+    torch.testing.assert_close(torch.stack(said[3:], dim=1), whole, atol=1e-5, rtol=1e-5)
+    torch.testing.assert_close(whole[:, 0], alone, atol=1e-5, rtol=1e-5)
+
+
+def test_what_was_before_the_window_is_remembered():
+    """Two passages that differ before their last second alone are not told alike."""
+    made = network()
+    passages = torch.randn(2, 64, 78 + 8 * STEP)
+    passages[1, :, -78:] = passages[0, :, -78:]
+    with torch.no_grad():
+        last = made.listen(passages, STEP).logits[:, -1]
+        by_itself = made(passages[:, :, -78:])
+    assert (last[0] - last[1]).abs().max() > 1e-3
+    torch.testing.assert_close(by_itself[0], by_itself[1])
+
+
+def test_the_file_is_what_was_trained_and_half_the_size(tmp_path):
+    """To 1e-4 of PyTorch on a stream; weights in 16 bits, and no table of cosines."""
+    made = lean.rounded(network())
+    step = Step(made, FRONT_END, RATE, HOP)
+    path = tmp_path / "model.onnx"
+    model_file.write(model_file.build_graph(step), metadata(step), path)
+    audio = np.random.default_rng(2).normal(size=(2, 3 * WINDOW)).astype(np.float32) * 0.1
+    audio[1] *= np.linspace(0.001, 1.0, audio.shape[1], dtype=np.float32)
+    worst = model_file.verify(path, made, metadata(step), audio)
+    assert max(worst.values()) < 1e-4
+    weights = sum(parameter.numel() for parameter in made.parameters())
+    assert path.stat().st_size < 2.7 * weights
+    counted = macs.count(onnx.load(path))
+    assert 2e6 < counted.network < 2.5e6
+
+
+def test_rounding_moves_no_decision():
+    """Folded and in 16 bits, logits are those of the trained network to a thousandth."""
+    made = network()
+    frames = torch.randn(4, 64, 78 + 10 * STEP)
+    with torch.no_grad():
+        before = made.listen(frames, STEP).logits
+        after = lean.rounded(made).listen(frames, STEP).logits
+    assert (before - after).abs().max() < 5e-3 * before.abs().max()
+    assert any(isinstance(module, nn.BatchNorm2d) for module in made.modules())
