@@ -20,6 +20,9 @@ LONG_S: Final = 2.5
 TRY_S: Final = 30.0
 """perf says within a second that this machine lets nobody count."""
 
+COUNT_S: Final = 1800.0
+"""valgrind runs fifty times as slowly, and the imports alone are a second of work."""
+
 VALGRIND: Final = ("valgrind", "--tool=callgrind", f"--callgrind-out-file={os.devnull}")
 
 
@@ -66,7 +69,7 @@ def _perf_counts() -> bool:
 
 def _run(prefix: tuple[str, ...], pattern: str, model: str, seconds: float) -> float:
     how: dict[str, Any] = {"model": model, "feeds": FEEDS, "seconds": seconds}
-    worker = Worker(prefix=prefix)
+    worker = Worker(prefix=prefix, patience_s=COUNT_S)
     try:
         # All windows end at once: how feeds fall together must not depend on how slow this is.
         worker.ask("load", **how, aligned=True)

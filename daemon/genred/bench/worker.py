@@ -8,6 +8,7 @@ import subprocess
 import sys
 import tempfile
 import threading
+import time
 from typing import TYPE_CHECKING, Any, Final, Self
 
 from genred.errors import InternalError
@@ -33,7 +34,7 @@ class Worker:
     """One process that answers a line of JSON with a line of JSON.
 
     ``module`` is run with ``arguments`` under this Python, on ``core`` alone where one is given.
-    Raises :class:`InternalError` where it ends, or has not answered after :data:`ANSWER_S`.
+    Raises :class:`InternalError` where it ends, or has not answered after ``patience_s``.
     """
 
     def __init__(
@@ -42,7 +43,9 @@ class Worker:
         module: str = "genred.bench",
         arguments: Sequence[str] = (),
         prefix: Sequence[str] = (),
+        patience_s: float = ANSWER_S,
     ) -> None:
+        self._patience_s = patience_s
         self.name = " ".join((module, *arguments))
         self._errors = tempfile.TemporaryFile("w+")  # noqa: SIM115 - open as long as the process
         self._process = subprocess.Popen(  # noqa: S603 - our own interpreter
@@ -68,7 +71,8 @@ class Worker:
     def receive(self) -> dict[str, Any]:
         """The answer to what was asked."""
         assert self._process.stdout is not None
-        guard = threading.Timer(ANSWER_S, self._process.kill)
+        began = time.monotonic()
+        guard = threading.Timer(self._patience_s, self._process.kill)
         guard.daemon = True
         guard.start()
         try:
@@ -76,7 +80,10 @@ class Worker:
         finally:
             guard.cancel()
         if not line:
-            raise self._gone()
+            gone = self._gone()
+            if time.monotonic() - began >= self._patience_s:
+                gone = InternalError(f"{self.name}: no answer within {self._patience_s:.0f} s")
+            raise gone
         answer: dict[str, Any] = json.loads(line)
         if "error" in answer:
             raise InternalError(f"{self.name}: {answer['error']}")
