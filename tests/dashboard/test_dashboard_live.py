@@ -200,7 +200,47 @@ def test_what_keys_mean():
     assert meanings(b"\tj\x1b[B\x1b[C") == [Key.NEXT] * 4
     assert meanings(b"k\x1b[A\x1b[D\x1b[Z") == [Key.PREVIOUS] * 4
     assert meanings(b"xq\x1b[5~\x0c") == [Key.QUIT, Key.REDRAW]
+    assert meanings(b"np") == [Key.NEXT_NODE, Key.PREVIOUS_NODE]
     assert meanings(b"\x1b") == []
+
+
+def test_keys_turn_to_another_node_where_there_are_several(terminal, console):
+    turned = []
+    dashboard = Dashboard(
+        lambda: node(*(feed(f"feed{at}") for at in range(9))),
+        DashboardSettings(),
+        console,
+        notice=lambda: f"turned {sum(turned)}",
+        turn=turned.append,
+    )
+    pressed = iter(
+        [[Key.NEXT], [Key.NEXT_NODE], [Key.PREVIOUS_NODE, Key.PREVIOUS_NODE], [Key.QUIT]]
+    )
+
+    class Typed(Keys):
+        def wait(self, seconds):
+            return next(pressed)
+
+    with console.screen(), Typed(terminal.slave) as keys:
+        dashboard._loop(lambda: False, LastWarning(), keys, HeldStderr(terminal.slave))
+    assert turned == [1, -1, -1]
+    assert dashboard.focus == 0  # another node has other feeds
+    terminal.wait_for("turned 1")
+    terminal.wait_for("turned -1")
+
+
+def test_a_watcher_whose_terminal_goes_away_ends():
+    gone = Terminal()
+    file = os.fdopen(os.dup(gone.slave), "w")
+    console = Console(file=file, force_terminal=True, color_system="truecolor", width=80, height=24)
+    gone.close()
+    began = time.monotonic()
+    Dashboard(lambda: node(feed()), DashboardSettings(), console, listening=False).run(
+        lambda: time.monotonic() > began + WAIT_S
+    )
+    assert time.monotonic() - began < WAIT_S / 2
+    with pytest.raises(OSError, match="Input/output error"):
+        file.close()
 
 
 def test_without_a_keyboard_waiting_is_only_waiting(tmp_path):
