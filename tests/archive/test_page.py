@@ -45,3 +45,14 @@ def test_the_table_has_all_columns():
 def test_limits_are_those_of_the_code(words, value):
     assert words in " ".join(PAGE.lower().split())
     assert value
+
+
+def test_workers_were_measured():
+    measured = PAGE.split("<!-- workers: measured -->")[1].split("<!-- end -->")[0]
+    rows = [line.split(" | ") for line in measured.splitlines() if line.startswith("| ")][1:]
+    assert [re.sub(r"\d+ ", "", row[0].strip("| ")) for row in rows] == [
+        "one worker",
+        "workers, as many as cores",
+        "threads of one process",
+    ]
+    assert all(float(row[1]) > 0 for row in rows)
