@@ -41,6 +41,10 @@ PEAK_HOLD_S: Final = 1.5
 """How long the level meter's peak stands, as on a studio's meter."""
 
 
+_NOTHING: Final[deque[NDArray[np.float32]]] = deque(maxlen=0)
+"""The pictures of all feeds that are not shown; an empty deque of its own takes 700 bytes."""
+
+
 @dataclass(frozen=True, slots=True)
 class FeedSetup:
     """What the engine is given to make a feed of."""
@@ -99,9 +103,10 @@ class Feed:
         self._frame_rate = metadata.sample_rate / metadata.front_end.hop_length
         self._display = display
         self._hop_s = hop_s = metadata.hop / metadata.sample_rate
-        self._logmel: deque[NDArray[np.float32]] = deque(maxlen=round(display.logmel_s / hop_s))
+        shown = round(display.logmel_s / hop_s)
+        self._logmel: deque[NDArray[np.float32]] = deque(maxlen=shown) if shown else _NOTHING
         self._peaks: deque[float] = deque([FLOOR_DBFS], maxlen=max(1, round(PEAK_HOLD_S / hop_s)))
-        self._segments: deque[Segment] = deque()
+        self._segments: list[Segment] = []
         self._events: deque[FeedEvent] = deque(maxlen=EVENTS_KEPT)
         self._seq = {"state": 0, "event": 0, "scores": 0, "health": 0}
         self._decision: Decision | None = None
@@ -138,14 +143,14 @@ class Feed:
     def shift(self, seconds: float) -> None:
         """Move all that is remembered in time: the system clock was set."""
         self._judge.shift(seconds)
-        self._segments = deque(
+        self._segments = [
             replace(
                 each,
                 start=each.start + seconds,
                 end=each.end + seconds if each.end is not None else None,
             )
             for each in self._segments
-        )
+        ]
 
     def events(self, changes: tuple[Change, ...] | list[Change], ts: float) -> list[FeedEvent]:
         """Messages for ``changes`` that were noticed at ``ts``; remembers segments and events."""
@@ -189,7 +194,7 @@ class Feed:
                     Segment(last.label, last.kind, last.start, end, last.confidence)
                 )
         while self._segments and (self._segments[0].end or end) < end - self._display.strip_s:
-            self._segments.popleft()
+            self._segments.pop(0)
 
     def state(self, now: float) -> FeedState:
         """What is on, as a message; ``now`` is its time where nothing is being heard."""

@@ -96,15 +96,16 @@ class FeedIntake:
         self._queued = False
         self._ring = Ring(max(round(buffer_s * rate), HOPS_HELD * hop), piece=hop)
         self._lock = threading.Lock()
-        self._epochs: deque[Anchor] = deque()
-        self._infos: deque[tuple[int, StreamInfo]] = deque()
+        # Lists: there is hardly ever more than one, and an empty deque takes ten times the room.
+        self._epochs: list[Anchor] = []
+        self._infos: list[tuple[int, StreamInfo]] = []
         self._arrivals: deque[tuple[int, float]] = deque()
         self._broken = True
         self._pending_info: StreamInfo | None = None
         self._source_gaps = 0
         self._source_overflows = 0
         self._source_dropped = 0
-        self._room_freed = threading.Event()
+        self._room_freed: threading.Event | None = None
         self._timeline = Timeline(rate, clock)
         self._info = StreamInfo()
         self._arrival = (0, 0.0)
@@ -165,6 +166,8 @@ class FeedIntake:
         if len(samples) == 0:
             return not self.stopping.is_set()
         self.realtime = False
+        if self._room_freed is None:
+            self._room_freed = threading.Event()
         self._mark(len(samples), captured_at)
         while len(samples):
             wanted = min(len(samples), self.hop)
@@ -245,9 +248,9 @@ class FeedIntake:
             # oldest sample left matter only as far as the newest of them is concerned.
             oldest = self._ring.oldest
             while len(self._epochs) > 1 and self._epochs[1].index <= oldest:
-                self._epochs.popleft()
+                self._epochs.pop(0)
             while len(self._infos) > 1 and self._infos[1][0] <= oldest:
-                self._infos.popleft()
+                self._infos.pop(0)
             while len(self._arrivals) > 1 and self._arrivals[1][0] <= oldest:
                 self._arrivals.popleft()
 
@@ -312,15 +315,16 @@ class FeedIntake:
         return self._chunk(start)
 
     def _free_room(self) -> None:
-        # Only sources that wait for room clear it; setting it takes a lock.
-        if not self._room_freed.is_set():
-            self._room_freed.set()
+        # Only sources that wait for room have it and clear it; setting it takes a lock.
+        freed = self._room_freed
+        if freed is not None and not freed.is_set():
+            freed.set()
 
     def _chunk(self, start: int) -> Chunk:
         end = start + self.hop
         with self._lock:
             while self._infos and self._infos[0][0] < end:
-                self._info = self._infos.popleft()[1]
+                self._info = self._infos.pop(0)[1]
             while self._arrivals and self._arrivals[0][0] < end:
                 self._arrivals.popleft()
             if self._arrivals:
@@ -336,5 +340,5 @@ class FeedIntake:
 
     def _pass_epochs(self, position: int) -> None:
         while self._epochs and self._epochs[0].index <= position:
-            self._timeline.begin(self._epochs.popleft())
+            self._timeline.begin(self._epochs.pop(0))
             self._fresh = True

@@ -59,7 +59,6 @@ class FeedRunner:
         self.error: GenredError | None = None
         self._clock = clock
         self._retry = retry
-        self._random = random.Random()  # noqa: S311 - spreads retries, guards nothing
         self._thread = threading.Thread(
             target=self._run, name=f"genred-source-{intake.feed}", daemon=True
         )
@@ -103,7 +102,8 @@ class FeedRunner:
             if self._clock.monotonic() - opened >= STABLE_S:
                 pause = FIRST_RETRY_S
             self._say_lost(error)
-            self._clock.wait(stopping, pause * self._random.uniform(1 - JITTER, 1 + JITTER))
+            spread = random.uniform(1 - JITTER, 1 + JITTER)  # noqa: S311 - guards nothing
+            self._clock.wait(stopping, pause * spread)
             pause = min(pause * RETRY_GROWTH, LONGEST_RETRY_S)
 
     def _once(self) -> GenredError | None:
