@@ -12,6 +12,8 @@ from genred.archive.collection import Collection
 from genred.archive.jobs import Fault, Job, Outcome
 from genred.archive.journal import Journal
 from genred.archive.plot import SCALE, Distribution, draw
+from genred.commands import tag_collection
+from genred.commands.tag import show_table
 from genred.dashboard.colours import label_colour
 
 
@@ -61,3 +63,11 @@ def test_without_a_terminal_there_are_lines_now_and_then(monkeypatch):
     assert second.startswith("genred tag: 2 of 4 files, ")
     assert third.startswith("genred tag: 3 of 4 files, 1 unusable, ")
     assert third.endswith(" left")
+
+
+def test_names_of_files_do_not_steer_the_terminal(capsys):
+    show_table([("a\x1b[2J\r\nb.wav", 1.0, "rock", 1.0, [])])
+    tag_collection._say("\x1b]0;title\x07a\x1b[31mb.wav: \udcff is not audio")
+    printed = capsys.readouterr()
+    assert "a\\x1b[2J\\r\\nb.wav" in printed.out
+    assert printed.err == "genred tag: \\x1b]0;title\\x07a\\x1b[31mb.wav: \\udcff is not audio\n"

@@ -182,9 +182,16 @@ def show_table(rows: Iterable[tuple[str, float, str, float, list[tuple[float, st
         shown = [f"{_clock(start)} {what}" for start, what in segments[:SEGMENTS_SHOWN]]
         more = len(segments) - SEGMENTS_SHOWN
         shown += [f"and {more} more"] if more > 0 else []
-        table.add_row(Text(path), _clock(duration), label, f"{confidence:.2f}", ", ".join(shown))
+        table.add_row(
+            Text(printable(path)), _clock(duration), label, f"{confidence:.2f}", ", ".join(shown)
+        )
     if table.row_count:
         Console().print(table)
+
+
+def printable(text: str) -> str:
+    """Text from outside with what would steer a terminal written as an escape."""
+    return "".join(each if each.isprintable() else ascii(each)[1:-1] for each in text)
 
 
 def _clock(seconds: float) -> str:

@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from genred.commands.common import complain, load
+from genred.commands.tag import printable, show_table
 from genred.errors import GenredError, OutputError, UsageError
 
 if TYPE_CHECKING:
@@ -128,7 +129,6 @@ def _hear(collection: Collection, engine: Engine, *, live: Format | None) -> Non
 def _tell(args: argparse.Namespace, collection: Collection, kind: Format | None) -> None:
     """Results, picture, and what had to be left out."""
     from genred.archive import plot, results
-    from genred.commands.tag import show_table
 
     if args.out is not None and kind is not None:
         results.write(args.out, kind, collection.rows())
@@ -191,4 +191,5 @@ def _write_tags(collection: Collection, *, keep: bool, ask: bool) -> int:
 
 
 def _say(line: str) -> None:
-    sys.stderr.write(f"{PROG}: {line}\n")
+    # Names of files may hold anything.
+    sys.stderr.write(f"{PROG}: {printable(line)}\n")
