@@ -300,7 +300,7 @@ def _short(
         for _ in range(WARM_UP_STEPS):
             expected = plain.run(OUTPUTS, {"audio": audio, "state": state})
             if not shortcut.agrees(short.through(audio, state), expected):
-                log.info("%s runs as a whole: its log-mel is not what its metadata says", path)
+                log.info("%s runs as a whole: %s", path, "its log-mel is not what it says")
                 return None
             state = expected[2]
     except Exception as error:  # noqa: BLE001 - onnxruntime raises classes of no common base
