@@ -14,6 +14,8 @@ ARGS ?=
 # stands before the paths of what is no code, see install-units.
 PREFIX ?= /opt/genred
 PROVIDER ?= cpu
+# More for it: `EXTRAS=,web` for the HTTP API, metrics and the live page.
+EXTRAS ?=
 DESTDIR ?=
 
 # Capture needs PortAudio; the tests need the real counterparts they run against.
@@ -21,7 +23,7 @@ DEBIAN_RUN := libportaudio2
 DEBIAN_TEST := libportaudio2 mosquitto mosquitto-clients pulseaudio pulseaudio-utils \
 	libasound2-plugins icecast2 ffmpeg tmux openssl chromium prometheus
 
-.PHONY: run test ha-env check format picture readme reference lab constraints clean install-service install-units soak bench bench-gpu scale
+.PHONY: run test ha-env check format picture readme reference lab model constraints clean install-service install-units soak bench bench-gpu scale
 
 run: $(VENV)/.runtime
 	@$(call debian,$(DEBIAN_RUN))
@@ -70,6 +72,23 @@ lab: $(VENV)/.everything
 	@test -n "$(GENRED_DATA)" || { echo "say where the recordings are: make lab GENRED_DATA=DIR"; exit 1; }
 	$(BIN)/python -m genred_train.lab --data "$(GENRED_DATA)" --update train/README.md $(ARGS)
 
+# Makes the shipped model anew from the recordings in GENRED_DATA and the teacher GENRED_TEACHER
+# (yamnet.tflite): trains, cross-validates beside the yardstick, tries what each part brings, judges
+# it on the air and by treatments, and writes the card.
+MODEL_RUN = runs/compact
+MODEL_ARGS = configs/train/compact.toml --data "$(GENRED_DATA)" --teacher "$(GENRED_TEACHER)"
+model: $(VENV)/.everything
+	@test -n "$(GENRED_DATA)" -a -f "$(GENRED_TEACHER)" || \
+		{ echo "make model GENRED_DATA=DIR GENRED_TEACHER=yamnet.tflite"; exit 1; }
+	$(BIN)/torchrun --nproc-per-node 2 -m genred_train $(MODEL_ARGS) --device cpu --threads 1 \
+		--out $(MODEL_RUN)
+	$(BIN)/python -m genred_train.yardstick $(MODEL_ARGS) --out runs/compact-folds --card $(MODEL_RUN)
+	$(BIN)/python -m genred_train.ablation $(MODEL_ARGS) --out runs/compact-parts --card $(MODEL_RUN)
+	$(BIN)/genred evaluate $(MODEL_RUN) --data "$(GENRED_DATA)" --stream --robustness --card
+	install -d models/compact
+	cd $(MODEL_RUN) && install -m 644 model.onnx metrics.json MODEL_CARD.md confusion.png strip*.png coverage*.png \
+		$(CURDIR)/models/compact
+
 # What listening costs here, beside what others cost; adds to the history and fills in the page.
 # About four minutes on a quiet machine. TEACHER=yamnet_frame.tflite measures YAMNet too.
 bench: $(VENV)/.everything
@@ -112,7 +131,7 @@ install-service:
 	@$(call debian,$(DEBIAN_RUN))
 	$(PYTHON) -m venv $(PREFIX)
 	$(PREFIX)/bin/python -m pip --disable-pip-version-check --quiet \
-		install --no-compile -c constraints.txt '.[$(PROVIDER)]'
+		install --no-compile -c constraints.txt '.[$(PROVIDER)$(EXTRAS)]'
 	@$(PREFIX)/bin/python -m pip --disable-pip-version-check --quiet uninstall --yes setuptools
 	@$(MAKE) --no-print-directory install-units
 

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
+from genred_train.evaluation import cards
+
 if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence
 
@@ -25,7 +27,9 @@ def write(metrics: dict[str, Any], recipe: Recipe) -> str:
         _scores(metrics),
         _by_label(metrics),
         *_cross_validated(metrics),
+        *_ablated(metrics),
         "![Confusion matrices of the test split](confusion.png)",
+        *cards.sections(metrics),
         "## What it was trained on",
         _data(metrics, recipe),
         "## How it was made",
@@ -138,6 +142,19 @@ def _cross_validated(metrics: dict[str, Any]) -> list[str]:
         "### Beside a large network",
         _BESIDE,
         yardstick.render(metrics["cross_validation"]),
+    ]
+
+
+def _ablated(metrics: dict[str, Any]) -> list[str]:
+    """What each part of the recipe brings; see :mod:`genred_train.ablation`."""
+    if "ablation" not in metrics:
+        return []
+    from genred_train import ablation
+
+    return [
+        "### What each part brings",
+        "The recipe with one part changed at a time; in brackets what the change does.",
+        ablation.render(metrics["ablation"]),
     ]
 
 

@@ -86,7 +86,7 @@ def _run(chosen: argparse.Namespace) -> None:
     found = compare(plan, Console())
     _write(chosen.out / "yardstick.json", json.dumps(found, indent=1) + "\n")
     if chosen.card:
-        into_card(found, chosen.card)
+        into_card({"cross_validation": found}, chosen.card)
     print(json.dumps(found, indent=1) if chosen.json else render(found))
 
 
@@ -200,15 +200,14 @@ def render(found: dict[str, Any]) -> str:
 
 
 def into_card(found: dict[str, Any], folder: Path) -> None:
-    """Put the figures into a model's ``metrics.json`` and write its card anew.
+    """Put figures into a model's ``metrics.json``, by name, and write its card anew.
 
     Raises :class:`~genred.errors.InputError` if the folder has no model with figures.
     """
     from genred.model.session import load_model
     from genred_train.report import outcome
 
-    metrics = outcome.figures_of(folder)
-    metrics["cross_validation"] = found
+    metrics = outcome.figures_of(folder) | found
     outcome.rewrite(folder, metrics, load_model(folder / "model.onnx").metadata)
 
 
