@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import os
-import sys
 from typing import TYPE_CHECKING, Final
 
 from genred.errors import ConfigError
@@ -21,7 +20,7 @@ STRIP_S: Final = 900.0
 
 
 def web_publisher(settings: Settings, model: Model) -> WebPublisher:
-    """The server by ``[web]``; says where it is to be found.
+    """The server by ``[web]``.
 
     Raises :class:`ConfigError` where its libraries are not installed, and what
     :class:`genred.web.server.WebPublisher` raises.
@@ -39,12 +38,10 @@ def web_publisher(settings: Settings, model: Model) -> WebPublisher:
     from genred.history.reader import Reader
 
     kept = written_to(settings.history, os.environ)
-    server = WebPublisher(
+    return WebPublisher(
         settings.web,
         settings.model.path,
         settings.judgement,
         Reader(kept) if kept is not None else None,
         fell_back=model.fell_back,
     )
-    sys.stderr.write(f"HTTP is served on {server.url}\n")
-    return server

@@ -19,6 +19,7 @@ if TYPE_CHECKING:
     from genred.settings.judgement import JudgementSettings
     from genred.settings.load import Loaded
     from genred.settings.mqtt import MqttSettings
+    from genred.settings.web import WebSettings
 
 _SECRET = {"password_file", "key_file"}
 
@@ -27,6 +28,7 @@ def doubts(loaded: Loaded, environ: Mapping[str, str]) -> Iterator[str]:
     """One line for each doubtful thing: key or file, what is doubtful, what to do."""
     settings = loaded.settings
     yield from _mqtt(settings.mqtt, loaded)
+    yield from _web(settings.web)
     if settings.node.shard and loaded.origin(("node", "name")).kind is Kind.FILE:
         yield "node.name: nodes that share this file would all be called so; leave it out"
     path = settings.model.path
@@ -74,6 +76,23 @@ def _encryption(mqtt: MqttSettings) -> Iterator[str]:
         yield "mqtt.url: certificates are given, but mqtt:// does not use them; write mqtts://"
     elif not address.tls and mqtt.user and not _is_here(address.host):
         yield f"mqtt.url: {address} carries user and password in the clear; write mqtts://"
+
+
+def _web(web: WebSettings) -> Iterator[str]:
+    path = web.token_file
+    if path is not None and not _exists(path):
+        yield f"web.token_file: {path} is not there, or may not be seen"
+    elif path is not None and _readable_by_others(path):
+        yield f"web.token_file: others may read {path}; chmod 600"
+    if web.enabled and not web.here_alone:
+        if path is None:
+            yield (
+                f"web.host: {web.host} can be reached by others; "
+                "without a token in web.token_file or a credential it is refused"
+            )
+        yield "web.host: HTTP carries the token in the clear; a reverse proxy with TLS would not"
+    elif not web.enabled and web.model_fields_set:
+        yield "web.enabled: false, so nothing is served, for all that [web] says"
 
 
 def _feeds(feeds: tuple[FeedSettings, ...]) -> Iterator[str]:

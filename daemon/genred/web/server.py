@@ -124,6 +124,7 @@ class WebPublisher:
         del feeds
         assert self._heart is not None, "attach an engine first"
         self.offer(node)
+        log.info("HTTP is served on %s", self.url)
         sys.setswitchinterval(min(TURN_S, sys.getswitchinterval()))
         self._thread.start()
 
