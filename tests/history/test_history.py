@@ -7,6 +7,7 @@ import os
 import sqlite3
 import subprocess
 import sys
+import threading
 import time
 from pathlib import Path
 
@@ -15,7 +16,7 @@ import pytest
 from genred.errors import AccessError, ConfigError, InputError
 from genred.history.place import looked_for, written_to
 from genred.history.reader import Reader
-from genred.history.recorder import Recorder
+from genred.history.recorder import STOP_S, Recorder
 from genred.history.schema import APPLICATION_ID, MIGRATIONS
 from genred.history.store import DAY_S, Store
 from genred.settings.history import HistorySettings
@@ -272,6 +273,43 @@ def test_a_disk_that_takes_nothing_holds_nobody_up_and_is_found_again(
     assert recorder.flush(20)
     recorder.stop()
     assert [each.ts - T for each in Reader(store.path).events(None, 0, 2 * T)] == [4, 5, 6, 7, 8]
+
+
+def test_a_disk_that_hangs_holds_nobody_up(path, monkeypatch):
+    hanging, go_on = threading.Event(), threading.Event()
+
+    class Hanging(Store):
+        def write(self, *args, **named):
+            hanging.set()
+            go_on.wait(60)
+            super().write(*args, **named)
+
+    recorder = Recorder(Hanging(path, 1e10, 10_000_000), "studio")
+    recorder.start(info())
+    assert hanging.wait(20)
+    began = time.thread_time()
+    for seq in range(1, 1001):
+        recorder.offer(event(seq, "started", ts=T + seq, start=T + seq))
+        recorder.offer(state(seq, since=T))
+    assert time.thread_time() - began < 0.5
+    began = time.monotonic()
+    assert not recorder.flush(0.1)
+    recorder.stop()
+    assert time.monotonic() - began < STOP_S + 1
+    go_on.set()
+    wait_until(lambda: len(Reader(path).events(None, 0, 2 * T)) == 1000)  # nothing is thrown away
+
+
+def test_a_fault_of_its_own_is_told_and_stays_there(path, monkeypatch, caplog):
+    monkeypatch.setattr(Store, "write", lambda *_, **__: 1 / 0)
+    recorder = Recorder(Store(path, 1e10, 10_000_000), "studio")
+    recorder.start(info())
+    wait_until(lambda: caplog.records)
+    assert "the history has ended" in caplog.text
+    recorder.offer(event())
+    assert not recorder.flush(5)
+    assert recorder.status() == "history: nothing is kept: a fault in genred"
+    recorder.stop()
 
 
 def test_a_file_taken_away_or_damaged_is_begun_anew(record, path, caplog):

@@ -123,6 +123,9 @@ class Recorder:
         try:
             while self._turn():
                 pass
+        except Exception:
+            log.exception("the history has ended, listening goes on: a fault in genred")
+            self._keep_no_more("a fault in genred")
         finally:
             try:
                 self._store.end()
@@ -205,8 +208,11 @@ class Recorder:
 
     def _give_up(self, error: ConfigError) -> None:
         log.error("history: nothing is kept: %s", error)
+        self._keep_no_more(error.message)
+
+    def _keep_no_more(self, why: str) -> None:
         with self._news:
-            self._fault, self._given_up = f"nothing is kept: {error.message}", True
+            self._fault, self._given_up = f"nothing is kept: {why}", True
             self._events.clear()
             self._states.clear()
             self._news.notify_all()
