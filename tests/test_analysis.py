@@ -6,6 +6,7 @@ import numpy as np
 import pytest
 
 from genred.analysis import Analyser
+from genred.judgement.judge import Judge
 from genred.model.session import load_model
 from genred.settings.judgement import JudgementSettings
 from genred.station.programme import render
@@ -138,3 +139,32 @@ def test_a_file_in_one_go_is_judged_as_hop_by_hop(model, which):
             if ours is not None:
                 np.testing.assert_allclose(ours, others, rtol=1e-3, atol=1e-5)
         np.testing.assert_allclose(mine.level_dbfs, theirs.level_dbfs, atol=1e-3)
+
+
+@pytest.mark.parametrize(("enter", "leave"), [(0.6, 0.45), (0.9, 0.5), (0.4, 0.2)])
+def test_what_stands_is_held_as_if_it_were_judged_anew(model, monkeypatch, enter, leave):
+    """The short way for all rows at once against every decision weighed by its judge."""
+    by = BY.model_copy(update={"enter": enter, "exit": leave, "unknown_after_s": 1.0})
+    feeds, rng = 6, np.random.default_rng(4)
+    level = np.cumsum(rng.normal(0, 0.06, (160, feeds, 1)), axis=0)
+    audio = (level + rng.normal(0, 0.05, (160, feeds, tiny_model.HOP))).astype(np.float32)
+    audio[60:75, 2] = 0
+
+    def listen():
+        analyser, told = Analyser(model, [by] * feeds), []
+        for index, hops in enumerate(audio):
+            told += [
+                (each.changes, analyser.judges[each.row].segment, each.steady)
+                for each in analyser.step(range(feeds), hops, [(index + 1) * HOP_S] * feeds)
+            ]
+        return told
+
+    short = listen()
+    monkeypatch.setattr(Judge, "steady", -1)
+    long = listen()
+    assert not any(steady for *_, steady in long)
+    assert sum(steady for *_, steady in short) > len(short) / 3
+    assert len({segment.label for _, segment, _ in long if segment}) == 5
+    for (changes, segment, _), (others, other, _) in zip(short, long, strict=True):
+        assert changes == others
+        assert segment == other

@@ -70,6 +70,9 @@ class Analyser:
         self._temperatures = (
             (advice.kind_temperature, advice.label_temperature) if advice else (1.0, 1.0)
         )
+        kinds = [label.kind for label in metadata.labels]
+        self._kind = np.array([list(dict.fromkeys(kinds)).index(kind) for kind in kinds])
+        self._member = np.eye(self._kind.max() + 1, dtype=np.float32)[self._kind]
         self._stream = model.stream(0, pictures=pictures)
         self._belief: Floats
         self._heard: NDArray[np.int64]
@@ -98,6 +101,7 @@ class Analyser:
         self._belief, self._heard, self.judges = belief, heard, judges
         self._steady = np.array([judge.steady for judge in judges], np.int64)
         self._enter = np.array([each.enter for each in by])
+        self._exit = np.array([each.exit for each in by])
         self._silence = np.array([each.silence_dbfs for each in by])
         hop_s = metadata.hop / metadata.sample_rate
         self._change = np.array(
@@ -159,9 +163,10 @@ class Analyser:
         shown = self._smoother.shown(weighed, *self._temperatures)
         # Nearly always all goes on as it was. That is seen for all rows at once; the others are
         # judged one by one, and theirs is the belief that is computed anew.
-        likeliest = shown.argmax(axis=1)
-        sure = shown[np.arange(len(rows)), likeliest]
-        steady = whole & loud & (likeliest == self._steady[index]) & (sure >= self._enter[index])
+        standing = self._steady[index]
+        held = shown[np.arange(len(rows)), standing]
+        steady = whole & loud & (standing >= 0) & (held >= self._exit[index])
+        steady &= self._unopposed(shown, self._enter[index])[np.arange(len(rows)), standing]
         doubtful = np.flatnonzero(~steady).tolist()
         changes = self._judge(doubtful, rows, ends, levels, whole, raw, weighed, shown)
         self._belief[index] = weighed
@@ -172,7 +177,7 @@ class Analyser:
                 ends,
                 levels.tolist(),
                 peaks.tolist(),
-                sure.tolist(),
+                held.tolist(),
                 steady.tolist(),
                 whole.tolist(),
                 strict=True,
@@ -233,25 +238,16 @@ class Analyser:
             believed[hop] = belief[0]
         self._belief[row] = belief[0]
         shown = smoother.shown(believed, *self._temperatures)
-        likeliest = shown.argmax(axis=1)
-        sure = shown[np.arange(len(raw)), likeliest]
-        firm = whole & (levels >= self._silence[row]) & (sure >= self._enter[row])
-        columns = (
-            levels.tolist(),
-            peaks.tolist(),
-            likeliest.tolist(),
-            sure.tolist(),
-            firm.tolist(),
-        )
+        firm = (shown >= self._exit[row]) & (whole & (levels >= self._silence[row]))[:, None]
+        firm &= self._unopposed(shown, self._enter[one])
+        columns = (levels.tolist(), peaks.tolist(), shown.tolist(), firm.tolist())
         standing = judge.steady
-        for hop, (end, level, peak, top, surely, holds) in enumerate(
-            zip(ends, *columns, strict=True)
-        ):
+        for hop, (end, level, peak, sure, holds) in enumerate(zip(ends, *columns, strict=True)):
             changes: list[Change] = []
             heard = raw[hop] if whole[hop] and opened[hop] else None
-            steady = holds and top == standing
+            steady = standing >= 0 and holds[standing]
             if steady:
-                judge.hold(raw[hop], surely, end)
+                judge.hold(raw[hop], sure[standing], end)
             else:
                 dead_before = judge.gate.dead_air
                 judge.listen(level, end)
@@ -263,6 +259,13 @@ class Analyser:
                 row, end, level, peak, logmel[hop], heard,
                 shown[hop] if whole[hop] else None, tuple(changes), steady,
             )  # fmt: skip
+
+    def _unopposed(self, shown: Floats, enter: NDArray[np.float64]) -> NDArray[np.bool_]:
+        """Which labels ``[rows, labels]`` could stand: no other kind is as sure as ``enter``."""
+        sure = shown @ self._member >= enter[:, None]
+        first = np.where(sure.any(axis=1), sure.argmax(axis=1), -1)[:, None]
+        unopposed: NDArray[np.bool_] = (first == -1) | (first == self._kind)
+        return unopposed
 
     def _levels(self, audio: Floats) -> tuple[Floats, Floats]:
         """RMS and peak levels of ``audio``; what is no sound in it becomes silence.

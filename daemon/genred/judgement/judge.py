@@ -86,8 +86,8 @@ class Judge:
         """The number of the label that stands as long as belief and level alone say so, else -1.
 
         That is while the gate is open, there is no dead air and nothing is in doubt. Where the
-        next belief is surest of this label, reaches ``enter``, and the level keeps the gate open,
-        :meth:`hold` does what :meth:`listen` and :meth:`decide` would.
+        next belief in this label reaches ``exit``, no other kind ``enter``, and the level keeps the
+        gate open, :meth:`hold` does what :meth:`listen` and :meth:`decide` would.
         """
         segment = self._segment
         if (
