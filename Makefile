@@ -23,7 +23,7 @@ DEBIAN_RUN := libportaudio2
 DEBIAN_TEST := libportaudio2 mosquitto mosquitto-clients pulseaudio pulseaudio-utils \
 	libasound2-plugins icecast2 ffmpeg tmux openssl chromium prometheus
 
-.PHONY: run test ha-env check format picture readme reference lab model constraints clean install-service install-units soak bench bench-gpu scale
+.PHONY: run test test-parallel ha-env check format picture readme reference fuzz lab model constraints clean install-service install-units soak bench bench-gpu scale
 
 run: $(VENV)/.runtime
 	@$(call debian,$(DEBIAN_RUN))
@@ -33,6 +33,12 @@ test: check
 	@$(call debian,$(DEBIAN_TEST))
 	@$(MAKE) --no-print-directory ha-env || echo "going on without Home Assistant: its tests will be skipped"
 	$(BIN)/python -m pytest $(ARGS)
+
+# The tests side by side, file by file, on all cores and one more: they wait much of the time.
+test-parallel: $(VENV)/.everything
+	@$(call debian,$(DEBIAN_TEST))
+	$(BIN)/python -m pytest -n $(or $(WORKERS),$(shell expr $$(nproc) + 1)) --dist loadfile \
+		--no-loadscope-reorder $(ARGS)
 
 check: $(VENV)/.everything
 	$(BIN)/ruff format --check .
@@ -107,6 +113,10 @@ scale: $(VENV)/.everything
 	$(BIN)/python tests/scale/simulated_day.py --record docs/scale.json $(ARGS)
 	$(BIN)/python tests/update_performance.py
 
+# Coverage-guided, for as long as one likes: FUZZ="-max_total_time=3600".
+fuzz: $(VENV)/.everything
+	$(BIN)/python tests/fuzz.py $(or $(FUZZ),-max_total_time=600)
+
 constraints: $(VENV)/.everything
 	$(BIN)/python -m pip freeze --exclude-editable --exclude pip > constraints.txt
 
@@ -142,6 +152,7 @@ install-units:
 		chmod 644 $(DESTDIR)/etc/systemd/system/$$unit || exit 74; done
 	@install -D -m 644 systemd/genred.sysusers $(DESTDIR)/usr/lib/sysusers.d/genred.conf
 	@install -D -m 644 -t $(DESTDIR)$(PREFIX)/share/doc/genred docs/*.md systemd/genred-gpu.conf
+	@install -D -m 644 -t $(DESTDIR)$(PREFIX)/share/doc/genred/monitoring docs/monitoring/*
 	@[ -e $(DESTDIR)/etc/genred/genred.toml ] || \
 		install -D -m 644 configs/genred.toml $(DESTDIR)/etc/genred/genred.toml
 	@if [ -z "$(DESTDIR)" ] && [ -d /run/systemd/system ]; then \

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import itertools
+import os
 import socket
 import time
 from typing import TYPE_CHECKING
@@ -10,11 +12,25 @@ if TYPE_CHECKING:
     from collections.abc import Callable
 
 
+FIRST_PORT, PORTS = 12_000, 20_000
+"""Below those that the system gives away by itself, so that no connection takes one that was found
+free before its rig listens there."""
+STRIDE = 997
+"""Processes of neighbouring ids begin so far apart: workers of one run never meet."""
+
+_next = itertools.count(os.getpid() * STRIDE)
+
+
 def free_port() -> int:
-    """A TCP port on the loopback that nobody listens on now."""
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        return int(probe.getsockname()[1])
+    """A TCP port on the loopback that nobody listens on now; never the same twice."""
+    while True:
+        port = FIRST_PORT + next(_next) % PORTS
+        with socket.socket() as probe:
+            try:
+                probe.bind(("127.0.0.1", port))
+            except OSError:
+                continue
+            return port
 
 
 def wait_until(true: Callable[[], object], seconds: float = 10.0, what: str = "") -> None:

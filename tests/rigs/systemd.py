@@ -8,12 +8,14 @@ shipped one; a drop-in only shows it the interpreter where that lies in a home.
 from __future__ import annotations
 
 import contextlib
+import fcntl
 import os
 import shlex
 import shutil
 import signal
 import subprocess
 import sys
+import tempfile
 import time
 from functools import cache
 from pathlib import Path
@@ -29,6 +31,9 @@ if TYPE_CHECKING:
 ROOT = Path(__file__).parents[2]
 SYSTEMD = Path("/lib/systemd/systemd")
 PROGRAMS = ("unshare", "nsenter", "systemctl", "journalctl", "mount")
+
+ALONE = Path(tempfile.gettempdir(), "genred-systemd.lock")
+"""Held while there is a machine: two would take each other's control groups for their own."""
 
 UNSHARE = ("unshare", "--fork", "--pid", "--mount", "--mount-proc", "--uts", "--ipc", "--cgroup")
 """Namespaces for all but the network."""
@@ -234,6 +239,10 @@ def make_machine() -> Iterator[object]:
         made.append(Machine(files, units))
         return made[-1].boot()
 
-    yield make
-    for each in made:
-        each.close()
+    with ALONE.open("w") as lock:
+        fcntl.flock(lock, fcntl.LOCK_EX)
+        try:
+            yield make
+        finally:
+            for each in made:
+                each.close()

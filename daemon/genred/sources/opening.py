@@ -63,7 +63,7 @@ def open_source(feed: FeedSettings, clock: Clock, stdin: TextIO | None = None) -
         return StreamSource(source, clock, channel=feed.channel)
     try:
         path = Path(source).expanduser()
-    except RuntimeError:
+    except (RuntimeError, ValueError):  # the latter for a name with a zero byte
         raise InputError(f"{source}: whose home is that?", "write the path in full") from None
     return _path(feed, path, clock)
 
