@@ -26,6 +26,9 @@ DAY_S: Final = 86_400.0
 LONGEST_SPAN_S: Final = 92 * DAY_S
 """The longest span of one question: a quarter of a year. Whoever wants more asks several times."""
 
+LAST_MOMENT: Final = 2.5e11
+"""In the year 9892: beyond 9999 there is no ISO 8601 for it."""
+
 SEGMENTS: Final = 5000
 """Segments in one answer at most: about a day of a restless station."""
 
@@ -56,7 +59,7 @@ def routes(snapshots: Snapshots, history: Reader | None) -> APIRouter:
             raise Problem(404, "history", "no history is kept; see [history] in the configuration")
         to = _moment(until) if until is not None else time.time()
         start = _moment(since) if since is not None else to - DAY_S
-        if not 0 <= start < to <= start + LONGEST_SPAN_S:
+        if not 0 <= start < to <= min(start + LONGEST_SPAN_S, LAST_MOMENT):
             raise Problem(
                 422,
                 "span",
