@@ -69,7 +69,16 @@ MAY_IMPORT = {
     "reload": {*WORDS, *MIDDLE, "logs", "publishers", "service", "settings"},
     "doctor": {*WORDS, *MIDDLE, "publishers", "settings"},
     # what it all costs
-    "bench": {*WORDS, *MIDDLE, "__version__", "publishers", "settings", "station", "tagging"},
+    "bench": {
+        *WORDS,
+        *MIDDLE,
+        "__version__",
+        "frugal",
+        "publishers",
+        "settings",
+        "station",
+        "tagging",
+    },  # fmt: skip
 }
 """The rooms of the daemon, and which others each may import. ``commands`` may import all."""
 

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import json
+import subprocess
+import sys
 from importlib.util import find_spec
 
 import onnxruntime
@@ -11,21 +13,24 @@ import pytest
 from genred.bench import history, report
 from rigs import tiny_model
 
-pytestmark = pytest.mark.slow
+pytestmark = [pytest.mark.slow, pytest.mark.timeout(600)]
+
+OPTIONS = ("--quick", "--json", "--against", "--training")
+ENOUGH_S = 500
+"""Half a minute on a quiet machine; a laden one takes its time."""
 
 
 @pytest.fixture(scope="module")
 def measured(tmp_path_factory):
     """One run of nearly everything: the record that was printed, and the file it went to."""
-    from rigs.command import Genred
-
-    folder = tmp_path_factory.mktemp("bench")
-    genred = Genred(folder)
-    file = folder / "records.jsonl"
-    try:
-        done = genred("bench", "--quick", "--json", "--against", "--training", "--record", file)
-    finally:
-        genred.close()
+    file = tmp_path_factory.mktemp("bench") / "records.jsonl"
+    done = subprocess.run(
+        [sys.executable, "-m", "genred", "bench", *OPTIONS, "--record", str(file)],
+        capture_output=True,
+        text=True,
+        timeout=ENOUGH_S,
+        check=False,
+    )
     assert done.returncode == 0, done.stderr
     return json.loads(done.stdout), file, done.stderr
 

@@ -12,6 +12,8 @@ import sys
 from importlib import import_module
 from typing import Any, Final
 
+from genred import frugal
+
 MEASUREMENTS: Final = {
     "load": ("genred.bench.load", "load_on"),
     "memory": ("genred.bench.memory", "resident"),
@@ -24,6 +26,7 @@ MEASUREMENTS: Final = {
 
 def main() -> int:
     """Answer each line on standard input with one on standard output, until the first ends."""
+    frugal.begin()
     answers, sys.stdout = sys.stdout, sys.stderr
     for line in sys.stdin:
         asked = json.loads(line)

@@ -39,23 +39,26 @@ class Capacity:
     """The 99th percentile with them."""
 
 
-def search(model: str, cpu_ms: float, seconds: float, probes: int, core: int) -> Capacity:
+def search(
+    model: str, cpu_ms: float, seconds: float, probes: int, core: int, most: int = MOST
+) -> Capacity:
     """Look for the most feeds whose decisions come in time, beginning with a guess by ``cpu_ms``.
 
-    ``cpu_ms`` is the cost of one feed among many, milliseconds for each second of audio.
+    ``cpu_ms`` is the cost of one feed among many, milliseconds for each second of audio; more than
+    ``most`` are not tried.
     """
     good: dict[str, Any] | None = None
     bad: dict[str, Any] | None = None
-    feeds = _within(FIRST_GUESS * 1000 / cpu_ms)
+    feeds = _within(FIRST_GUESS * 1000 / cpu_ms, most)
     for _ in range(probes):
         found = ask_once(core, "load", model=model, feeds=feeds, seconds=seconds)
         if found["delay_p99_ms"] <= LATE_MS and not found["dropped_seconds"]:
             good = found
-            feeds = _within(1.15 * feeds) if bad is None else (feeds + bad["feeds"]) // 2
+            feeds = _within(1.15 * feeds, most) if bad is None else (feeds + bad["feeds"]) // 2
         else:
             bad = found
-            feeds = _within(feeds / 1.3) if good is None else (feeds + good["feeds"]) // 2
-        if good and bad and bad["feeds"] <= CLOSE_ENOUGH * good["feeds"]:
+            feeds = _within(feeds / 1.3, most) if good is None else (feeds + good["feeds"]) // 2
+        if good and (good["feeds"] == most or _close(good, bad)):
             break
     if good is None:
         good = ask_once(core, "load", model=model, feeds=FEWEST, seconds=seconds)
@@ -69,8 +72,12 @@ def search(model: str, cpu_ms: float, seconds: float, probes: int, core: int) ->
     )
 
 
-def _within(feeds: float) -> int:
-    return int(min(max(feeds, FEWEST), MOST))
+def _close(good: dict[str, Any], bad: dict[str, Any] | None) -> bool:
+    return bad is not None and bad["feeds"] <= CLOSE_ENOUGH * good["feeds"]
+
+
+def _within(feeds: float, most: int) -> int:
+    return int(min(max(feeds, FEWEST), most))
 
 
 def everywhere(

@@ -26,8 +26,8 @@ if TYPE_CHECKING:
 FIRST_DECISION_S: Final = 60.0
 """A daemon that has said nothing by then will not."""
 
-SETTLE_S: Final = 3.0
-"""Start-up is over by then and does not count as the cost of listening."""
+SETTLE_S: Final = 2.0
+"""So long after its first word, start-up is over and does not count as the cost of listening."""
 
 STOP_S: Final = 10.0
 """The daemon stops within 5 s, or is at fault."""
@@ -115,12 +115,19 @@ def cold_start(model: Path, window_s: float, runs: int, core: int | None = None)
 
 
 def one_feed(model: Path, seconds: float, core: int | None = None) -> OneFeed:
-    """Play raw PCM into the daemon as a sound card would, and watch it for ``seconds``."""
-    stop = threading.Event()
-    with daemon(model, "--plain", "--rate", str(CAPTURE_RATE), source="-", core=core) as process:
+    """Play raw PCM into the daemon as a sound card would, and watch it for ``seconds``.
+
+    Raises :class:`InternalError` where it does not say what it hears.
+    """
+    stop, heard = threading.Event(), threading.Event()
+    with daemon(model, "--json", "--rate", str(CAPTURE_RATE), source="-", core=core) as process:
         player = threading.Thread(target=_play, args=(process, stop), daemon=True)
+        reader = threading.Thread(target=_listen, args=(process, heard), daemon=True)
         player.start()
+        reader.start()
         try:
+            if not heard.wait(FIRST_DECISION_S):
+                raise InternalError("the daemon does not say what it hears")
             time.sleep(SETTLE_S)
             before, at = cpu_seconds(process.pid), time.monotonic()
             time.sleep(seconds)
@@ -129,7 +136,18 @@ def one_feed(model: Path, seconds: float, core: int | None = None) -> OneFeed:
         finally:
             stop.set()
             player.join(STOP_S)
+            process.terminate()
+            reader.join(STOP_S)
     return OneFeed(used, resident, seconds)
+
+
+def _listen(process: subprocess.Popen[bytes], heard: threading.Event) -> None:
+    """Read what it says to the end; ``heard`` is set once it has heard a window."""
+    assert process.stdout is not None
+    for line in process.stdout:
+        told = json.loads(line)
+        if told["message"] == "state" and told["scores"]:
+            heard.set()
 
 
 def _play(process: subprocess.Popen[bytes], stop: threading.Event) -> None:

@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any, Final
 
 import numpy as np
 
+from genred import frugal
 from genred.bench.load import BUFFER_S, HEARTBEAT_S, BusyClock, Fed
 from genred.bench.sound import programme
 from genred.engine import Engine
@@ -70,6 +71,7 @@ def resident(model: str, feeds: int) -> dict[str, Any]:
     phases = np.linspace(0, 1, feeds, endpoint=False).astype(np.float32)
     found: list[Resident] = []
 
+    frugal.settle()
     clock.play(engine.feeds, phases, HEARD_S, stop)
     clock.at_end = lambda: found.append(_now(feeds))
     engine.run(stop)

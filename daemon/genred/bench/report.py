@@ -23,6 +23,7 @@ CHRONICLE: Final = (
     "when",
     "commit",
     "machine",
+    "load",
     "ms, one feed",
     "ms, each of many",
     "feeds per core",
@@ -245,10 +246,7 @@ def measured_on(record: dict[str, Any]) -> str:
 def markdown(found: Iterable[Row]) -> str:
     """A table for a page."""
     lines = ["| figure | measured | goal | |", "|---|---|---|---|"]
-    lines += [
-        f"| {row.what} | {row.measured} | {row.goal} | {verdict(row)} |".replace("|  |", "| |")
-        for row in found
-    ]
+    lines += [f"| {row.what} | {row.measured} | {row.goal} | {verdict(row)} |" for row in found]
     return "\n".join(lines) + "\n"
 
 
@@ -277,6 +275,7 @@ def _line(record: dict[str, Any]) -> str:
         on["date"][:16].replace("T", " "),
         on["commit"],
         f"{on['cores']} cores of {on['processor']}",
+        f"{on['load']:g}",
         f"{own['one']['cpu_ms']:.3f}",
         f"{own['many']['cpu_ms']:.3f}",
         f"{record['capacity']['one']['feeds']:,}",

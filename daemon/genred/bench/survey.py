@@ -40,6 +40,8 @@ class Plan:
     rates: tuple[float, ...] = RATES
     probes: int = 7
     """At most so many loads in the search for the most feeds."""
+    most: int = capacity.MOST
+    """Feeds that a core is given at most."""
     starts: int = 5
     daemon_s: float = 12.0
     memory: tuple[int, ...] = (1, 100, 1000)
@@ -53,6 +55,7 @@ QUICK: Final = Plan(
     seconds=0.5,
     rates=(4.0,),
     probes=1,
+    most=50,
     starts=1,
     daemon_s=1.0,
     memory=(1, 20),
@@ -95,7 +98,7 @@ def survey(
         record["rates"] = _rates(model, own, plan, Path(made), say)
     cost = next(each["many"]["cpu_ms"] for each in record["rates"] if each["rate"] == own)
     say("feeds per core")
-    found = capacity.search(model, cost, plan.seconds, plan.probes, first)
+    found = capacity.search(model, cost, plan.seconds, plan.probes, first, plan.most)
     together = capacity.everywhere(model, found.feeds, plan.seconds, cores())
     aligned = ask_once(
         first, "load", model=model, feeds=found.feeds, seconds=plan.seconds, aligned=True

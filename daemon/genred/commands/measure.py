@@ -21,6 +21,9 @@ if TYPE_CHECKING:
 
 FEED: Final = "station"
 
+START_S: Final = 3.0
+"""Start-up is over by then and does not count as the cost of listening."""
+
 
 @dataclass(frozen=True, slots=True)
 class Figures:
@@ -174,10 +177,10 @@ def _subscribe(port: int, arrivals: queue.Queue[tuple[float, float, dict[str, An
 
 def _cost(port: int, seconds: float, model: Path) -> tuple[float, float]:
     """Resident MB and CPU seconds for each second of audio, once start-up is over."""
-    from genred.bench.daemon import SETTLE_S, cpu_seconds, resident_mb
+    from genred.bench.daemon import cpu_seconds, resident_mb
 
     with _daemon(port, model, scores="false") as process:
-        time.sleep(SETTLE_S)
+        time.sleep(START_S)
         before, at = cpu_seconds(process.pid), time.monotonic()
         time.sleep(seconds)
         cpu = (cpu_seconds(process.pid) - before) / (time.monotonic() - at)
