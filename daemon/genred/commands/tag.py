@@ -97,6 +97,9 @@ def _count(text: str) -> int:
 
 def run(args: argparse.Namespace) -> int:
     """Carry out the command."""
+    from genred import frugal
+
+    frugal.begin()
     from genred import logs
     from genred.archive.results import csv_into
     from genred.model.session import load_model

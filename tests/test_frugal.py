@@ -1,0 +1,65 @@
+"""The start takes what it needs of the machine, and no more."""
+
+from __future__ import annotations
+
+import json
+import subprocess
+import sys
+
+import pytest
+
+START = """if True:
+    import json, sys
+    from genred import frugal
+    frugal.begin()
+    import genred.settings.load, genred.engine, genred.publishers.mqtt, genred.publishers.plain
+    import genred.sources.opening, genred.service.manager, genred.model.session
+    model = genred.model.session.load_model(feeds=3)
+    frugal.settle()
+    from pathlib import Path
+    print(json.dumps({
+        "modules": sorted(sys.modules),
+        "threads": len(list(Path("/proc/self/task").iterdir())),
+        "resident_mb": int(Path("/proc/self/statm").read_text().split()[1]) * 4096 / 1e6,
+    }))
+"""
+
+
+@pytest.fixture(scope="module")
+def started():
+    done = subprocess.run(
+        [sys.executable, "-c", START], capture_output=True, text=True, timeout=100, check=False
+    )
+    assert done.returncode == 0, done.stderr
+    return json.loads(done.stdout)
+
+
+def test_a_start_imports_nothing_that_only_some_feeds_need(started):
+    """No decoder, no sound card, no broker, no web and no dashboard."""
+    spared = {"av", "sounddevice", "amqtt", "asyncio", "numpy.random", "onnx", "pydantic.v1"}
+    spared |= {"genred.dashboard", "genred.station", "genred.web", "aiohttp"}
+    assert not spared & set(started["modules"])
+
+
+def test_a_start_has_no_threads_that_nobody_asked_for(started):
+    """Neither BLAS nor onnxruntime keeps any beside the one that works."""
+    assert started["threads"] == 1
+
+
+@pytest.mark.skipif(not sys.platform.startswith("linux"), reason="counted by /proc")
+def test_a_start_takes_less_than_90_mb(started):
+    assert started["resident_mb"] < 90
+
+
+def test_what_is_set_by_hand_stays(monkeypatch):
+    from genred import frugal
+
+    monkeypatch.setenv("OPENBLAS_NUM_THREADS", "3")
+    monkeypatch.setenv("PYDANTIC_DISABLE_PLUGINS", "some")
+    frugal.begin()
+    import os
+
+    assert (os.environ["OPENBLAS_NUM_THREADS"], os.environ["PYDANTIC_DISABLE_PLUGINS"]) == (
+        "3",
+        "some",
+    )
