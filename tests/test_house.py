@@ -78,7 +78,7 @@ MAY_IMPORT = {
         "settings",
         "station",
         "tagging",
-    },  # fmt: skip
+    },
 }
 """The rooms of the daemon, and which others each may import. ``commands`` may import all."""
 
