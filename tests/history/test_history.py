@@ -7,19 +7,25 @@ import os
 import sqlite3
 import subprocess
 import sys
+import tempfile
 import threading
 import time
+from itertools import pairwise
 from pathlib import Path
 
+import numpy as np
 import pytest
 
 from genred.errors import AccessError, ConfigError, InputError
 from genred.history.place import looked_for, written_to
 from genred.history.reader import Reader
 from genred.history.recorder import STOP_S, Recorder
+from genred.history.report import report
+from genred.history.rows import PARTS
 from genred.history.schema import APPLICATION_ID, MIGRATIONS
 from genred.history.store import DAY_S, Store
 from genred.settings.history import HistorySettings
+from rigs import clips
 from rigs.messages import event, info, state
 from rigs.ports import wait_until
 
@@ -41,6 +47,14 @@ class SetClock:
 @pytest.fixture
 def path(tmp_path):
     return tmp_path / "deep" / "history.sqlite3"
+
+
+@pytest.fixture
+def public():
+    """A folder that every user reaches: those of pytest are its own user's alone."""
+    with tempfile.TemporaryDirectory() as folder:
+        Path(folder).chmod(0o755)
+        yield Path(folder)
 
 
 @pytest.fixture
@@ -421,8 +435,10 @@ def test_a_file_of_an_older_schema_is_brought_up_to_date(path):
     db.close()
 
 
-def test_nobody_else_may_read_it_and_readers_need_not_write(record, path, tmp_path):
-    recorder = record()
+def test_nobody_else_may_read_it_and_readers_need_not_write(public):
+    path = public / "state" / "history.sqlite3"
+    recorder = Recorder(Store(path, 1e10, 10_000_000), "studio", SetClock())
+    recorder.start(info())
     told(recorder, *programme())
     assert path.stat().st_mode & 0o777 == 0o600
     assert path.with_name(path.name + "-wal").stat().st_mode & 0o777 == 0o600
@@ -437,8 +453,6 @@ def test_nobody_else_may_read_it_and_readers_need_not_write(record, path, tmp_pa
         "os.setgid(65534); os.setuid(65534)\n"
         "print(len(Reader(Path(sys.argv[1])).segments(None, 0, 2e9)))"
     )
-    for each in [*path.parents][: len(path.parts) - len(Path("/tmp").parts)]:
-        each.chmod(0o755)
     done = subprocess.run(
         [sys.executable, "-c", script, str(path)], capture_output=True, text=True, check=False
     )
@@ -449,7 +463,61 @@ def test_nobody_else_may_read_it_and_readers_need_not_write(record, path, tmp_pa
     )
     assert AccessError.__name__ in done.stderr
     with pytest.raises(InputError, match="no history there"):
-        Reader(tmp_path / "none").feeds()
+        Reader(public / "none").feeds()
+
+
+def test_root_may_look_while_the_daemon_is_stopped_and_it_starts_again(public):
+    """What SQLite leaves there when root has read must not be root's."""
+    if os.geteuid():
+        pytest.skip("is about root")
+    path = public / "state" / "history.sqlite3"
+    path.parent.mkdir()
+    os.chown(path.parent, 65534, 65534)
+
+    def as_nobody(started):
+        child = os.fork()
+        if not child:
+            os.setgid(65534)
+            os.setuid(65534)
+            recorder = Recorder(Store(path, 1e10, 10_000_000), "studio", SetClock())
+            recorder.start(info(started_at=started))
+            recorder.offer(programme()[0])
+            kept = recorder.flush(20)
+            recorder.stop()
+            os._exit(0 if kept else 1)
+        return os.waitpid(child, 0)[1]
+
+    assert as_nobody(T) == 0
+    assert len(Reader(path).segments(None, 0, 2 * T)) == 1
+    assert as_nobody(T + 9) == 0
+    assert len(Reader(path).segments(None, 0, 2 * T)) == 2
+
+
+def test_the_daemon_keeps_all_that_it_tells_others(genred, tmp_path):
+    silence = np.zeros(12 * clips.RATE, np.float32)
+    parts = [clips.style("speech", 10), clips.style("rain", 10), silence, clips.style("static", 8)]
+    clip = clips.write_wav(tmp_path / "programme.wav", np.concatenate(parts))
+    done = genred("run", "--source", clip, "--fast", "--json", STATE_DIRECTORY=str(tmp_path))
+    assert done.returncode == 0, done.stderr
+    told = [json.loads(line) for line in done.stdout.splitlines()]
+    told = [each for each in told if each["message"] == "event"]
+    assert {"started", "changed", "dead_air", "recovered", "ended"} <= {
+        each["event_type"] for each in told
+    }
+    reader = Reader(tmp_path / "history.sqlite3")
+    kept = list(PARTS["events"].rows(report(reader, "programme", 0, 2e10)))
+    for row, one in zip(kept, told, strict=True):
+        assert row == {key: one[key] for key in row}
+    played = reader.segments("programme", 0, 2e10)
+    assert not any(each.cut or each.on for each in played)
+    for one, following in pairwise(played):
+        assert one.end == pytest.approx(following.start, abs=0.01)
+    assert [each.label for each in played] == [
+        each["label"] for each in told if each["event_type"] in ("started", "changed")
+    ]
+    assert played[-1].end - played[0].start == pytest.approx(40, abs=1)
+    (dead,) = reader.dead_air("programme", 0, 2e10)
+    assert dead.seconds == pytest.approx(12, abs=1)
 
 
 def test_where_it_lies():

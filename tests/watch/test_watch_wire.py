@@ -6,9 +6,11 @@ import json
 import socket
 import subprocess
 import sys
+import tempfile
 import threading
 import time
 from dataclasses import fields, replace
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -278,12 +280,9 @@ def test_a_living_socket_and_other_files_are_left_alone(shown, tmp_path, caplog)
     assert file.read_text() == "mine"
 
 
-def test_who_cannot_watch_is_told_why(shown, tmp_path):
-    server, _, _ = shown
+def test_who_cannot_watch_is_told_why(tmp_path):
     with pytest.raises(UnavailableError, match=r"no daemon at .*no such file"):
         LocalSight([tmp_path / "none.sock"]).start()
-    for each in server.path.parents[:3]:
-        each.chmod(0o755)
     script = (
         "import os, sys\n"
         "from pathlib import Path\n"
@@ -291,11 +290,17 @@ def test_who_cannot_watch_is_told_why(shown, tmp_path):
         "os.setgid(65534); os.setuid(65534)\n"
         "Link(Path(sys.argv[1])).connect()"
     )
-    done = subprocess.run(
-        [sys.executable, "-c", script, str(server.path)],
-        capture_output=True,
-        text=True,
-        check=False,
-    )
+    # Not below a folder of pytest's, which are its own user's alone.
+    with tempfile.TemporaryDirectory() as folder:
+        Path(folder).chmod(0o755)
+        server = WatchServer(Path(folder) / "watch.sock", node, SETTINGS)
+        assert server.start()
+        done = subprocess.run(
+            [sys.executable, "-c", script, str(server.path)],
+            capture_output=True,
+            text=True,
+            check=False,
+        )
+        server.stop()
     assert AccessError.__name__ in done.stderr
     assert "may not be watched" in done.stderr
