@@ -5,6 +5,7 @@ from __future__ import annotations
 import ast
 import importlib
 import re
+import shlex
 from pathlib import Path
 
 import pytest
@@ -93,3 +94,24 @@ def test_commands_exist():
     named = set(re.findall(r"\bgenred ([a-z-]+)", OPERATIONS)) - {"that"}
     known = {each.replace("_", "-") for each in COMMANDS}
     assert {each for each in named if f"`genred {each}" in OPERATIONS} <= known
+
+
+def shell_lines(page):
+    """Every line of a shell block that begins with genred."""
+    for fence in re.findall(r"```sh\n(.*?)```", page.read_text("utf-8"), re.DOTALL):
+        for line in fence.replace("\\\n", " ").splitlines():
+            part = re.split(r" #| > |\| ", line.strip())[0]
+            if re.match(r"(/opt/genred/bin/)?genred ", part):
+                yield part
+
+
+@pytest.mark.parametrize("page", PAGES, ids=lambda page: str(page.relative_to(ROOT)))
+def test_commands_in_shell_blocks_are_understood(page):
+    from genred.commands import build_parser
+
+    for line in shell_lines(page):
+        build_parser().parse_args(shlex.split(line)[1:])
+
+
+def test_there_are_such_lines():
+    assert sum(len(list(shell_lines(page))) for page in PAGES) > 20
