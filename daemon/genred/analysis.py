@@ -68,7 +68,9 @@ class Analyser:
         advice = metadata.judging
         self._advice = advice.settings() if advice else {}
         self._temperatures = (
-            (advice.kind_temperature, advice.label_temperature) if advice else (1.0, 1.0)
+            (advice.kind_temperature, advice.label_temperature, advice.doubt_temperature)
+            if advice
+            else (1.0, 1.0, 1.0)
         )
         kinds = [label.kind for label in metadata.labels]
         self._kind = np.array([list(dict.fromkeys(kinds)).index(kind) for kind in kinds])

@@ -100,15 +100,25 @@ def test_kinds_may_change_sooner_than_genres():
 
 def test_what_is_shown_is_tempered_between_kinds_and_within_them():
     belief = np.float32([[0.76, 0.12, 0.02, 0.08, 0.02]])
-    assert SMOOTHER.shown(belief, 1.0, 1.0) is belief
-    shown = SMOOTHER.shown(belief, 1.0, 2.0)[0]
+    assert SMOOTHER.shown(belief, 1.0, 1.0, 1.0) is belief
+    shown = SMOOTHER.shown(belief, 1.0, 2.0, 2.0)[0]
     assert shown[:3].sum() == pytest.approx(0.9, rel=1e-5)
     assert shown[3:] == pytest.approx([0.08, 0.02], rel=1e-5)
     roots = np.sqrt([0.76, 0.12, 0.02])
     assert shown[:3] == pytest.approx(0.9 * roots / roots.sum(), rel=1e-5)
-    cooler = SMOOTHER.shown(belief, 2.0, 1.0)[0]
+    cooler = SMOOTHER.shown(belief, 2.0, 1.0, 1.0)[0]
     roots = np.sqrt([0.9, 0.08, 0.02])
     assert cooler[3] == pytest.approx(roots[1] / roots.sum(), rel=1e-5)
     assert cooler[0] / cooler[1] == pytest.approx(0.76 / 0.12, rel=1e-5)
-    certain = SMOOTHER.shown(np.float32([[1, 0, 0, 0, 0]]), 3.0, 3.0)
+    certain = SMOOTHER.shown(np.float32([[1, 0, 0, 0, 0]]), 3.0, 3.0, 4.0)
     assert np.isfinite(certain).all()
+
+
+def test_a_belief_that_has_not_settled_is_shown_as_worth_less():
+    belief = np.float32([[0.5, 0.3, 0.2, 0, 0], [0.98, 0.01, 0.01, 0, 0]])
+    even, doubting = (SMOOTHER.shown(belief, 1.0, 2.0, each) for each in (2.0, 10.0))
+    # Half way between certain and nothing: the exponent, too, is half way.
+    powers = np.array([0.5, 0.3, 0.2]) ** (0.1 + 0.4 * 0.5)
+    assert doubting[0, :3] == pytest.approx(powers / powers.sum(), rel=1e-4)
+    assert doubting[1, 0] == pytest.approx(even[1, 0], rel=0.02)
+    assert (doubting.argmax(axis=1) == 0).all()

@@ -71,8 +71,8 @@ def _tune(chosen: argparse.Namespace) -> None:
     selection = subject.select(
         model.metadata, chosen.data, chosen.cache or default_folder(), console, split="val"
     )
-    for warning in selection.warnings:
-        console.note(f"note: {warning}")
+    if not selection.same_data:
+        console.note("note: this is not the data that the model was made from; see its card")
     programmes = programme.hours(selection.corpus, selection.positions, chosen.hours, chosen.seed)
     with console.progress("Listening to the radio") as progress:
         recorded = replay.record(model, programmes, progress)

@@ -51,6 +51,11 @@ class Smoother:
         names = list(dict.fromkeys(kinds))
         self._kind = np.array([names.index(kind) for kind in kinds])
         self._member = np.eye(len(names), dtype=np.float32)[self._kind]
+        self._several = [
+            np.flatnonzero(self._kind == number)
+            for number in range(len(names))
+            if kinds.count(names[number]) > 1
+        ]
         alike = self._member.sum(axis=0)
         self.prior: Floats = (1 / (len(names) * alike[self._kind])).astype(np.float32)
         """What is believed where nothing was heard ``[labels]``: each kind alike, and in it each
@@ -97,14 +102,31 @@ class Smoother:
         posterior /= posterior.sum(axis=1, keepdims=True)
         return posterior
 
-    def shown(self, belief: Floats, kind_temperature: float, label_temperature: float) -> Floats:
-        """The belief ``[feeds, labels]`` as sure as it is right: what people and programs see."""
-        if kind_temperature == label_temperature == 1.0:
+    def shown(
+        self,
+        belief: Floats,
+        kind_temperature: float,
+        label_temperature: float,
+        doubt_temperature: float,
+    ) -> Floats:
+        """The belief ``[feeds, labels]`` as sure as it is right: what people and programs see.
+
+        Between the labels of a kind it is divided by ``label_temperature`` where one of them is
+        certain, by ``doubt_temperature`` where none is, and by what lies between in between: a
+        belief that has not settled is worth less than its figures say.
+        """
+        if kind_temperature == label_temperature == doubt_temperature == 1.0:
             return belief
         kinds = np.maximum(belief @ self._member, _TINY)
-        within = (np.maximum(belief, _TINY) / kinds[:, self._kind]) ** np.float32(
-            1 / label_temperature
-        )
+        within = np.maximum(belief, _TINY) / kinds[:, self._kind]
+        settled, doubtful = np.float32(1 / label_temperature), np.float32(1 / doubt_temperature)
+        if settled == doubtful:
+            within **= settled
+        else:
+            for members in self._several:
+                own = within[:, members]
+                top = own.max(axis=1, keepdims=True)
+                within[:, members] = own ** (doubtful + (settled - doubtful) * top)
         within /= (within @ self._member)[:, self._kind]
         kinds **= np.float32(1 / kind_temperature)
         kinds /= kinds.sum(axis=1, keepdims=True)

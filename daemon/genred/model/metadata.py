@@ -87,10 +87,12 @@ class Judging(_Part):
     unknown_after_s: float = Field(ge=0)
     kind_temperature: float = Field(default=1.0, gt=0)
     label_temperature: float = Field(default=1.0, gt=0)
+    doubt_temperature: float = Field(default=1.0, gt=0)
 
     def settings(self) -> dict[str, float]:
         """The keys of ``[judgement]`` among them."""
-        return self.model_dump(exclude={"kind_temperature", "label_temperature"})
+        temperatures = {"kind_temperature", "label_temperature", "doubt_temperature"}
+        return self.model_dump(exclude=temperatures)
 
 
 class Network(_Part):

@@ -78,9 +78,9 @@ class Replay:
         answers = softmax(recorded.logits, known.calibration.temperature).astype(np.float32)
         self._answers = np.tile(answers, (1, times, 1))
 
-    def stream(self, feeds: int) -> _Stream:
+    def stream(self, feeds: int, *, pictures: bool = False) -> _Stream:
         """The state of some feeds: here, how far the records have played."""
-        del feeds  # as many as there are programmes
+        del feeds, pictures  # as many as there are programmes, and nothing to see
         return _Stream(self._answers)
 
     def probabilities(self, logits: Floats) -> Floats:
