@@ -22,7 +22,7 @@ _FLOOR_PEAK: Final = np.float32(10 ** (FLOOR_DBFS / 20))
 
 def rms_dbfs(audio: NDArray[np.float32]) -> NDArray[np.float32]:
     """RMS level of each row of ``audio`` ``[feeds, samples]`` in dB re full scale 1.0."""
-    power = np.einsum("fs,fs->f", audio, audio) / np.float32(audio.shape[1])
+    power = np.vecdot(audio, audio) / np.float32(audio.shape[1])
     level: NDArray[np.float32] = np.maximum(10 * np.log10(np.maximum(power, _FLOOR_POWER)), _FLOOR)
     return level
 
