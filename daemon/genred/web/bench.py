@@ -38,6 +38,10 @@ KEPT_VARIABLES: Final = ("PATH", "LANG", "LC_ALL", "TZ", "PYTHONPATH", "VIRTUAL_
 """What of the environment a worker gets: no secret is among it."""
 
 
+class _GoneError(Exception):
+    """The worker has ended without an answer."""
+
+
 class Bench:
     """Judges one clip after the other; for the loop's thread alone."""
 
@@ -63,8 +67,7 @@ class Bench:
                 self._idle.cancel()
                 self._idle = None
             try:
-                await self._hire()
-                answer = await self._ask(name, file)
+                answer = await self._judged(name, file)
             except BaseException:
                 # Also when the client has gone and this is cancelled: its clip is nobody's now.
                 self._dismiss()
@@ -77,21 +80,36 @@ class Bench:
         result: dict[str, Any] = answer["result"]
         return result | {"model": self._model}
 
+    async def _judged(self, name: str, file: IO[bytes]) -> dict[str, Any]:
+        if not await self._hire():
+            try:
+                return await self._ask(name, file)
+            except _GoneError:
+                # It may have died before: that is not this clip's fault, which gets another.
+                self._dismiss()
+                await self._hire()
+        try:
+            return await self._ask(name, file)
+        except _GoneError:
+            raise Problem(422, "clip", "the decoder does not survive this clip") from None
+
     async def _ask(self, name: str, file: IO[bytes]) -> dict[str, Any]:
         assert self._line is not None
         asked = json.dumps({"name": name[:NAME_CHARACTERS]}).encode()
-        socket.send_fds(self._line, [asked], [file.fileno()])
         try:
+            socket.send_fds(self._line, [asked], [file.fileno()])
             return await self._answer(self._seconds)
         except TimeoutError:
             raise Problem(
                 422, "long", f"not judged within {self._seconds:g} s; upload a part of it"
             ) from None
+        except (BrokenPipeError, ConnectionResetError):
+            raise _GoneError from None
 
-    async def _hire(self) -> None:
-        """Have a worker that is ready."""
+    async def _hire(self) -> bool:
+        """Have a worker that is ready; tells whether it is a new one."""
         if self._worker is not None and self._worker.returncode is None:
-            return
+            return False
         self._dismiss()
         ours, theirs = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
         self._line = ours
@@ -104,15 +122,18 @@ class Bench:
                 limit=ANSWER_BYTES,
                 env=_without_secrets(os.environ),
             )
-        ours.send(json.dumps(self._greeting).encode())
         try:
+            ours.send(json.dumps(self._greeting).encode())
             greeting = await self._answer(START_S)
         except TimeoutError:
             greeting = {"failed": f"not ready within {START_S:.0f} s"}
+        except (_GoneError, OSError):
+            greeting = {"failed": "the process ends before it is ready"}
         if "ready" not in greeting:
             log.error("clips cannot be judged: %s", greeting.get("failed"))
             raise Problem(503, "worker", "clips cannot be judged now; the log says why")
         self._model = greeting["ready"]
+        return True
 
     async def _answer(self, seconds: float) -> dict[str, Any]:
         assert self._worker is not None
@@ -123,7 +144,7 @@ class Bench:
         except ValueError:  # longer than ANSWER_BYTES
             text = b""
         if not text:
-            raise Problem(422, "clip", "the decoder does not survive this clip")
+            raise _GoneError
         answer: dict[str, Any] = json.loads(text)
         return answer
 

@@ -76,14 +76,15 @@ def _judge(model: Model, by: JudgementSettings, name: str, descriptor: int) -> d
 
 
 def _become_small() -> None:
-    os.nice(POLITE)
+    # Where the service's sandbox forbids any of it, the service's own limits hold.
+    with contextlib.suppress(OSError):
+        os.nice(POLITE)
     for what, limit in (
         (resource.RLIMIT_AS, MEMORY_BYTES),
         (resource.RLIMIT_NOFILE, FILES),
         (resource.RLIMIT_FSIZE, 0),
         (resource.RLIMIT_CORE, 0),
     ):
-        # Where the service's sandbox forbids it, the service's own limits hold.
         with contextlib.suppress(OSError, ValueError):
             resource.setrlimit(what, (limit, limit))
 
