@@ -33,7 +33,7 @@ TRAINING_S: Final = 600.0
 class Plan:
     """How much is measured."""
 
-    feeds: int = 250
+    feeds: int = 1000
     """What "many feeds" are."""
     seconds: float = 4.0
     """Audio of each, in one measurement."""
