@@ -249,16 +249,22 @@ def test_nothing_is_said_on_topics_of_the_other_form(
 ):
     """Versions that do not know a form warn of an empty message, too."""
     listener = mosquitto.listen("homeassistant/#")
-    publish(mosquitto.url, discovery="component")
-    listener.wait_for("homeassistant/sensor/genred__studio__fm/genre/config")
-    publish(mosquitto.url, discovery="device", client_id="another")
-    listener.wait_for("homeassistant/device/genred__studio__fm/config")
+    feeds = tuple(FeedInfo(f"f{number}", "a receiver") for number in range(10))
+    publish(mosquitto.url, discovery="component", feeds=feeds)
+    listener.wait_for("homeassistant/sensor/genred__studio__f9/lag/config")
+    publish(mosquitto.url, discovery="device", client_id="another", feeds=feeds)
+    listener.wait_for("homeassistant/device/genred__studio__f9/config")
     # What stood there is taken away, before what takes its place is told.
     topics = [each.topic for each in listener.heard]
     emptied = [each.topic for each in listener.heard if not each.payload]
-    assert len(emptied) == 11
+    assert len(emptied) == 2 + 10 * 9
     assert all("/device/" not in each for each in emptied)
-    assert len(topics) - topics[::-1].index(emptied[-1]) - 1 < topics.index("homeassistant/device/genred__studio/config")
+    # Asked for in requests that every broker takes.
+    requests = re.findall(r"Received SUBSCRIBE from another\n((?:\d+: \t.*\n)+)", mosquitto.log)
+    assert 0 < max(each.count("\n") for each in requests) <= 8
+    assert len(topics) - topics[::-1].index(emptied[-1]) - 1 < topics.index(
+        "homeassistant/device/genred__studio/config"
+    )
 
 
 @pytest.mark.parametrize("form", ["component", "off"])

@@ -297,6 +297,12 @@ FORMS: Final = {"device": device_form, "component": component_form}
 """How each value of the setting ``discovery`` is written; ``off`` writes nothing."""
 
 
+def filters(form: str, prefix: str, devices: Iterable[Device]) -> tuple[str, ...]:
+    """What to subscribe to for what stands on the broker in a form: one filter a device."""
+    pattern = "{}/device/{}/config" if form == "device" else "{}/+/{}/+/config"
+    return tuple(pattern.format(prefix, each.object_id) for each in devices)
+
+
 def object_id(topics: Topics, feed: str | None = None) -> str:
     """A device's part of its discovery topic: other for every base, node and feed.
 

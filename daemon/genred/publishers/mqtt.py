@@ -26,7 +26,7 @@ from paho.mqtt.enums import LogLevel, MQTTErrorCode
 from genred.errors import ConfigError, GenredError, UnavailableError
 from genred.messages import FeedEvent, FeedHealth, FeedScores, Message, NodeInfo, SourceStatus
 from genred.publishers.client import make_client, refused
-from genred.publishers.discovery import FORMS, describe
+from genred.publishers.discovery import FORMS, describe, filters
 from genred.publishers.lanes import Lanes, Parcel
 from genred.publishers.reporter import Reporter
 from genred.publishers.topics import Topics
@@ -84,6 +84,10 @@ ASK_S: Final = 1.0
 """Before the first announcement the broker is asked whether the other form of discovery stands
 there, and has so long to answer; one on the same continent takes a tenth of it."""
 
+FILTERS_MAX: Final = 8
+"""So many are subscribed to in one request: the least that a broker is known to allow (AWS IoT,
+which ends the connection for more)."""
+
 WATCH_S: Final = 5.0
 """How often the sender looks whether paho's thread still lives."""
 
@@ -134,6 +138,7 @@ class MqttPublisher:
         self._known_feeds: dict[str, None] = {}
         self._discovery: tuple[str, ...] = ()
         self._other_form: frozenset[str] = frozenset()
+        self._other_filters: tuple[str, ...] = ()
         self._asked_for_other = False
         self._asked: int | None = None
         self._hold_until = 0.0
@@ -321,8 +326,9 @@ class MqttPublisher:
             # The other form may be there from before the setting was changed; both together
             # would announce every entity twice. It is taken away only where it is: versions that
             # do not know a form warn of every message on its topics, an empty one as well.
-            other = FORMS["component" if mode == "device" else "device"](prefix, devices)
-            self._other_form = frozenset(other)
+            other = "component" if mode == "device" else "device"
+            self._other_form = frozenset(FORMS[other](prefix, devices))
+            self._other_filters = filters(other, prefix, devices)
         discovery = FORMS[mode](prefix, devices)
         self._discovery = tuple(discovery)
         for topic, payload in discovery.items():
@@ -454,8 +460,11 @@ class MqttPublisher:
         asked = None
         if self._settings.discovery != "off":
             ask = not self._asked_for_other
-            if ask:
-                client.subscribe([(topic, 1) for topic in sorted(self._other_form)])
+            for at in range(0, len(self._other_filters) if ask else 0, FILTERS_MAX):
+                some = self._other_filters[at : at + FILTERS_MAX]
+                # With qos 0: of others brokers hold back all but some (20) until they are
+                # acknowledged, and answer the next request before.
+                client.subscribe([(each, 0) for each in some])
             _, born = client.subscribe([(topic, 1) for topic in self._birth_topics])
             # Brokers answer in order: with this one answered, the one before has been.
             asked = born if ask else None
