@@ -64,6 +64,7 @@ class Resampler:
         self.channel: Channel = channel
         self._rate_in = 0
         self._graph: av.AudioResampler | None = None
+        self._time_base = Fraction(1)
         self._fed = 0
         self._made = 0
 
@@ -116,9 +117,10 @@ class Resampler:
                 rate=self.rate_out,
                 options={"filter_size": str(TAPS), "cutoff": str(CUTOFF)},
             )
+            self._time_base = Fraction(1, self._rate_in)
         frame = av.AudioFrame.from_ndarray(mono.reshape(1, -1), format="flt", layout="mono")
         frame.sample_rate = self._rate_in
-        frame.time_base = Fraction(1, self._rate_in)
+        frame.time_base = self._time_base
         frame.pts = self._fed
         made = _join(self._graph.resample(frame))
         self._fed += len(mono)
@@ -131,4 +133,6 @@ def _join(frames: list[av.AudioFrame]) -> Samples:
     if not parts:
         return np.empty(0, np.float32)
     # A copy: the array must not lean on a buffer that FFmpeg uses again.
+    if len(parts) == 1:
+        return parts[0].astype(np.float32)
     return np.concatenate(parts).astype(np.float32, copy=False)

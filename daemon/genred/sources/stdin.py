@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 import select
-from typing import TYPE_CHECKING, Literal
+from typing import TYPE_CHECKING, Final, Literal
 
 import numpy as np
 
@@ -29,6 +29,10 @@ STALL_S = 2.0
 captured later than counting samples would have it."""
 READ_BYTES = 65536
 """At most so much a read: what a pipe holds on Linux."""
+
+GATHER_S: Final = 0.04
+"""What comes in little portions is read at most this often: each costs some work, however small it
+is, and a hop of the analysis is several times as long."""
 
 _DTYPES: dict[str, str] = {"s16le": "<i2", "f32le": "<f4"}
 
@@ -83,6 +87,9 @@ class _PcmReading:
         last = self._clock.monotonic()
         poll = select.poll()  # select() fails for descriptors from 1024 on
         poll.register(fd, select.POLLIN)
+        little = (
+            round(GATHER_S * self._rate) * self._channels * np.dtype(_DTYPES[self._format]).itemsize
+        )
         while not intake.stopping.is_set():
             if not poll.poll(POLL_S * 1000):
                 if self._clock.monotonic() - last > STALL_S:
@@ -98,6 +105,8 @@ class _PcmReading:
             heard += len(frames)
             if not intake.write_all(resampler.push(frames, self._rate)):
                 break
+            if len(data) < little:
+                intake.stopping.wait(GATHER_S)
         return heard
 
 
