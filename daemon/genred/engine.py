@@ -7,6 +7,7 @@ messages without waiting. A display asks for a :class:`NodeView` from yet anothe
 from __future__ import annotations
 
 import logging
+import math
 import threading
 from collections import deque
 from dataclasses import dataclass, field
@@ -338,11 +339,14 @@ class Engine:
         with self._lock:
             return Pulse(self._turns, tuple(feed.pulse() for feed in self.feeds))
 
-    def view(self) -> NodeView:
-        """Everything a display shows, at this moment; may be called from any thread."""
+    def view(self, logmel_s: float = math.inf) -> NodeView:
+        """Everything a display shows, at this moment; may be called from any thread.
+
+        ``logmel_s`` bounds the log-mel in it: seconds of the newest.
+        """
         now = self._clock.now()
         with self._lock:
-            feeds = tuple(feed.view(now) for feed in self.feeds)
+            feeds = tuple(feed.view(now, logmel_s) for feed in self.feeds)
         metadata = self.model.metadata
         return NodeView(
             node=self._node,

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections import deque
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Final
@@ -36,6 +37,9 @@ if TYPE_CHECKING:
 
 EVENTS_KEPT: Final = 50
 """Events a display can scroll through; the history of a feed is another's business."""
+
+MOST_CHUNKS: Final = 1_000_000
+"""More log-mel than any display keeps: what is asked for without a bound."""
 
 PEAK_HOLD_S: Final = 1.5
 """How long the level meter's peak stands, as on a studio's meter."""
@@ -289,14 +293,19 @@ class Feed:
             dead_air=self._judge.gate.dead_air,
         )
 
-    def view(self, now: float) -> FeedView:
-        """Everything a display shows of the feed; does not count as a message."""
+    def view(self, now: float, logmel_s: float = math.inf) -> FeedView:
+        """Everything a display shows of the feed; does not count as a message.
+
+        ``logmel_s`` is how much of the newest log-mel is wanted: to copy all there is takes longer
+        than all the rest.
+        """
         seq = dict(self._seq)
         state, health = self.state(now), self.health(now)
         self._seq = seq
+        chunks = min(len(self._logmel), math.ceil(min(logmel_s / self._hop_s, MOST_CHUNKS)))
         logmel = (
-            np.concatenate(tuple(self._logmel))
-            if self._logmel
+            np.concatenate([self._logmel[at] for at in range(-chunks, 0)])
+            if chunks
             else np.zeros((0, self._n_mels), np.float32)
         )
         segments = list(self._segments)

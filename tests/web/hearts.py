@@ -45,7 +45,7 @@ class Heart:
         self.turns = 0
         self.looks = 0
 
-    def view(self) -> NodeView:
+    def view(self, logmel_s: float = 0.0) -> NodeView:
         self.looks += 1
         return NodeView(
             node="studio",

@@ -83,7 +83,7 @@ def test_another_method_is_told_which_there_are(serve):
 
 def test_a_fault_is_told_and_logged_once(serve, caplog):
     heart = Heart()
-    heart.view = lambda: 1 / 0
+    heart.view = lambda _: 1 / 0
     served = serve(heart)
     for _ in range(3):
         answer = served.get("/api/v1/feeds")

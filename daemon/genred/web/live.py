@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import base64
+import math
 from typing import TYPE_CHECKING, Any, Final
 
 import numpy as np
@@ -22,6 +23,9 @@ PERIOD_S: Final = 0.25
 
 PICTURES: Final = 8
 """Pictures that one page may have at once; each costs some 6 kB a second."""
+
+FRESH_S: Final = 2.0
+"""So much log-mel is copied for pictures that are under way; all that there is for new ones."""
 
 DARKEST: Final = -14.0
 BRIGHTEST: Final = 4.0
@@ -49,6 +53,7 @@ class Live:
         self._snapshots = snapshots
         self._pages: set[Page] = set()
         self._anybody = asyncio.Event()
+        self._heard: set[str] = set()
 
     def join(self, page: Page) -> None:
         """Show it all to another page."""
@@ -70,7 +75,11 @@ class Live:
             await asyncio.sleep(PERIOD_S)
 
     def _show(self) -> None:
-        node = self._snapshots.node()
+        wanted = [each for page in self._pages for each in page.pictures.items()]
+        # Of a feed that is away there is nothing to begin with, and all would be copied in vain.
+        whole = any(since == 0 and feed in self._heard for feed, since in wanted)
+        seconds = math.inf if whole else FRESH_S
+        node = self._snapshots.with_logmel(seconds) if wanted else self._snapshots.node()
         levels = dumps(
             {
                 "message": "levels",
@@ -79,14 +88,18 @@ class Live:
             }
         )
         feeds = {feed.id: feed for feed in node.feeds}
+        self._heard = {feed.id for feed in node.feeds if SourceStatus(feed.health.status).online}
         drawn: dict[tuple[str, float], str | None] = {}
         for page in list(self._pages):
             told = page.listener.put(levels)
             for feed_id, since in page.pictures.items():
                 feed = feeds.get(feed_id)
-                if feed is None or not told:
+                if feed is None or not told or (since == 0 and not whole):
                     continue
                 key = (feed_id, since)
+                if since and not 0 <= feed.now - since <= FRESH_S:
+                    page.pictures[feed_id] = 0.0  # it was away, or its clock was set: begin anew
+                    continue
                 if key not in drawn:
                     drawn[key] = picture(feed, since)
                 text = drawn[key]
@@ -113,7 +126,7 @@ def _levels(feed: FeedView) -> dict[str, Any]:
 
 
 def picture(feed: FeedView, since: float) -> str | None:
-    """The log-mel frames after ``since`` as a message; all there are where that is too long ago.
+    """The log-mel frames after ``since`` as a message; all there are where ``since`` is 0.
 
     ``data`` is base64 of bytes ``[frames, mels]``, low sounds first, 0 to 255 from
     :data:`DARKEST` to :data:`BRIGHTEST`; ``end`` is when the last frame ends. None where there is
@@ -123,8 +136,8 @@ def picture(feed: FeedView, since: float) -> str | None:
         return None
     frames, mels = feed.logmel.shape
     fresh = round((feed.now - since) * feed.frame_rate)
-    anew = not 0 <= fresh <= frames
-    count = frames if anew else fresh
+    anew = since == 0
+    count = frames if anew else min(fresh, frames)
     if not count or not mels:
         return None
     scaled = (feed.logmel[frames - count :] - DARKEST) * (255 / (BRIGHTEST - DARKEST))

@@ -67,8 +67,8 @@ class Heart(Protocol):
 
     publishers: tuple[Publisher, ...]
 
-    def view(self) -> NodeView:
-        """Everything a display shows."""
+    def view(self, logmel_s: float) -> NodeView:
+        """Everything a display shows, with so many seconds of log-mel."""
         ...
 
     def pulse(self) -> Pulse:

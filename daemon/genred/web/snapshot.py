@@ -18,7 +18,7 @@ is looked at no oftener than this."""
 class Snapshots:
     """Keeps the newest view. For the loop's thread alone."""
 
-    def __init__(self, view: Callable[[], NodeView]) -> None:
+    def __init__(self, view: Callable[[float], NodeView]) -> None:
         self._view = view
         self._newest: NodeView | None = None
         self._at = 0.0
@@ -27,7 +27,12 @@ class Snapshots:
         """The node as of now, or at most :data:`FRESH_S` ago."""
         now = time.monotonic()
         if self._newest is None or now - self._at > FRESH_S:
-            self._newest, self._at = self._view(), now
+            self._newest, self._at = self._view(0.0), now
+        return self._newest
+
+    def with_logmel(self, seconds: float) -> NodeView:
+        """The node as of now, with so much of the newest log-mel."""
+        self._newest, self._at = self._view(seconds), time.monotonic()
         return self._newest
 
     def feed(self, feed: str) -> FeedView | None:
