@@ -162,6 +162,21 @@ def test_a_view_shows_what_was_told(model):
     assert view.publishers == (told.status(),)
 
 
+def test_a_view_holds_as_much_log_mel_as_is_asked_for(model):
+    _, engine = listen(model, [[Play(sound(0.5, 10))]], display=Display(4.0, 60.0))
+    frames = {
+        seconds: engine.view(seconds).feeds[0].logmel for seconds in (0.0, 0.3, 2.0, 4.0, 1e9)
+    }
+    hop_s = tiny_model.HOP / RATE
+    rate = tiny_model.FRAMES / hop_s
+    assert [len(each) for each in frames.values()] == [
+        *(0, 2 * tiny_model.FRAMES, 2 * rate, 4 * rate, 4 * rate),
+    ]
+    whole = engine.view().feeds[0].logmel
+    for each in frames.values():
+        np.testing.assert_array_equal(each, whole[len(whole) - len(each) :])
+
+
 def test_heartbeats_come_without_any_change(model):
     clock = SystemClock()
     source = FakeSource([], clock, live=True)
