@@ -91,6 +91,8 @@ class Passages(Crops):
                 "not",
                 "set it to 0, or network.name to 'remembering'",
             )
+        if teacher is not None:
+            network.label_gradient = recipe.teaching.label_gradient
         super().__init__(recipe, corpus, network, device)
         self.network = network
         recordings = [entry.stored for entry in corpus.entries if entry.split == "train"]

@@ -231,6 +231,11 @@ class Teaching(_Table):
     components: int = Field(default=256, ge=1, le=1024)
     """Principal components of it that are predicted."""
 
+    label_gradient: float = Field(default=1.0, ge=0, le=1)
+    """Share of the labels' gradient that reaches the convolutions. Few recordings of a label are
+    soon learnt by heart; with a small share the convolutions learn to hear from the teacher, who
+    speaks of every second of every recording, and the labels are learnt upon that."""
+
     generated: float = Field(default=0.5, ge=0, le=1)
     """Share of its opinion in the labels of what is never scored, such as generated music."""
 

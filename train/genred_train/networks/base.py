@@ -82,6 +82,9 @@ class Network(nn.Module, abc.ABC):
 class Remembers(abc.ABC):
     """What a network that remembers more than its window offers besides."""
 
+    label_gradient: float
+    """Share of the gradient of logits that goes on into what is heard now."""
+
     @abc.abstractmethod
     def listen(self, logmel: Tensor, hop: int) -> Said:
         """Listen to ``[batch, n_mels, frames + k * hop]``, from an empty memory on.

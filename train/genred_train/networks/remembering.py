@@ -53,6 +53,8 @@ class Options(BaseModel):
 class Remembering(StreamableNetwork, Remembers):
     """The network; see the module."""
 
+    label_gradient = 1.0
+
     def __init__(self, n_mels: int, frames: int, labels: int, options: Options) -> None:
         super().__init__()
         self.n_mels, self.frames = n_mels, frames
@@ -116,10 +118,11 @@ class Remembering(StreamableNetwork, Remembers):
         pooled = torch.cat([mean, top], dim=1).transpose(1, 2)
         count = pooled.shape[1]
         now = self.present(pooled.flatten(0, 1)).unflatten(0, (-1, count)).float()
+        share = self.label_gradient
+        heard = now if share == 1.0 else now * share + now.detach() * (1.0 - share)
         if not self.memory:
-            return Said(self.answer(self.dropout(now)), now)
-        remembered = self._remember(now)
-        heard = torch.cat([now, remembered], dim=2)
+            return Said(self.answer(self.dropout(heard)), now)
+        heard = torch.cat([heard, self._remember(heard)], dim=2)
         return Said(self.answer(self.dropout(heard)), now)
 
     def memory_shapes(self, new_frames: int) -> list[tuple[int, ...]]:
