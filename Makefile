@@ -23,7 +23,7 @@ DEBIAN_RUN := libportaudio2
 DEBIAN_TEST := libportaudio2 mosquitto mosquitto-clients pulseaudio pulseaudio-utils \
 	libasound2-plugins icecast2 ffmpeg tmux openssl chromium prometheus
 
-.PHONY: run test test-parallel ha-env check format picture readme reference fuzz lab model constraints clean install-service install-units soak bench bench-gpu scale
+.PHONY: run test test-parallel ha-env check format picture readme reference fuzz lab model constraints clean install-service install-units soak load bench bench-gpu scale
 
 run: $(VENV)/.runtime
 	@$(call debian,$(DEBIAN_RUN))
@@ -79,8 +79,8 @@ lab: $(VENV)/.everything
 	$(BIN)/python -m genred_train.lab --data "$(GENRED_DATA)" --update train/README.md $(ARGS)
 
 # Makes the shipped model anew from the recordings in GENRED_DATA and the teacher GENRED_TEACHER
-# (yamnet.tflite): trains, cross-validates beside the yardstick, tries what each part brings, judges
-# it on the air and by treatments, and writes the card.
+# (yamnet.tflite): trains, cross-validates beside the yardstick, tries what each part brings, tunes
+# how it is judged by, judges it on the air and by treatments, and writes the card.
 MODEL_RUN = runs/compact
 MODEL_ARGS = configs/train/compact.toml --data "$(GENRED_DATA)" --teacher "$(GENRED_TEACHER)"
 model: $(VENV)/.everything
@@ -90,6 +90,7 @@ model: $(VENV)/.everything
 		--out $(MODEL_RUN)
 	$(BIN)/python -m genred_train.yardstick $(MODEL_ARGS) --out runs/compact-folds --card $(MODEL_RUN)
 	$(BIN)/python -m genred_train.ablation $(MODEL_ARGS) --out runs/compact-parts --card $(MODEL_RUN)
+	$(BIN)/python -m genred_train.tune $(MODEL_RUN) --data "$(GENRED_DATA)"
 	$(BIN)/genred evaluate $(MODEL_RUN) --data "$(GENRED_DATA)" --stream --robustness --card
 	install -d models/compact
 	cd $(MODEL_RUN) && install -m 644 model.onnx metrics.json MODEL_CARD.md confusion.png strip*.png coverage*.png \
@@ -129,6 +130,10 @@ soak: $(VENV)/.everything
 	@$(call debian,$(DEBIAN_TEST))
 	$(BIN)/python tests/soak/simulated.py --hours 72
 	$(BIN)/python tests/soak/soak.py $(SOAK)
+
+# HTTP under load (200 listeners, 1,000 uploads), and how late decisions come meanwhile.
+load: $(VENV)/.everything
+	$(BIN)/python tests/web/load.py $(ARGS)
 
 # An environment of its own, then the units. The unit hides all homes, so that a Python that lives
 # in one would not be found by it.

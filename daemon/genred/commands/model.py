@@ -49,6 +49,9 @@ def run(args: argparse.Namespace) -> int:
         "costs": f"{metadata.macs_per_second / 1e6:.1f} million multiply-adds a second of audio",
         **{kind: " ".join(names) for kind, names in kinds.items()},
         "temperature": f"{metadata.calibration.temperature:.3f}",
+        "judged by": ", ".join(f"{key} {value:g}" for key, value in metadata.judging)
+        if metadata.judging
+        else "the settings",
         "trained": f"{metadata.training.created}, seed {metadata.training.seed}, on data "
         f"{metadata.training.data_fingerprint[:12]}; the whole recipe: --json",
         "licence": metadata.license,
