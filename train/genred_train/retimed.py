@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING
 from genred.errors import ConfigError, GenredError
 from genred.model.metadata import Network as NetworkMetadata
 from genred.model.session import FILE_NAME, load_model
-from genred_train.export import macs, model_file
+from genred_train.export import lean, macs, model_file
 from genred_train.export.step import Step
 from genred_train.peers.job import Job
 
@@ -39,7 +39,7 @@ def retime(metadata: ModelMetadata, rate: float, folder: Path) -> Path:
         )
     if hop >= metadata.window:
         raise ConfigError("a hop must be shorter than the window; leave decisions out instead")
-    network = Job(metadata, None).network()
+    network = lean.rounded(Job(metadata, None).network())  # as a model is exported
     try:
         step = Step(network, metadata.front_end, metadata.sample_rate, int(hop))
     except (ValueError, RuntimeError) as error:
