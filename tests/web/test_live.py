@@ -15,7 +15,7 @@ from websockets.sync.client import connect
 
 from genred.web import hub as hub_module
 from genred.web import protocol
-from rigs.messages import event, health, scores, state
+from rigs.messages import event, health, info, scores, state
 from rigs.ports import wait_until
 
 
@@ -234,7 +234,19 @@ def test_a_feed_that_is_gone_leaves_nothing(serve):
     served = serve()
     served.tell(state(), state(feed="old"), event(feed="old"))
     wait_until(lambda: told(served) == 4)
-    served.publisher.rearrange(event(), [type("F", (), {"id": "fm"})])
+    served.publisher.rearrange(info(), [type("F", (), {"id": "fm"})])
     wait_until(lambda: ("old", "state") not in served.publisher._hub._retained)
     assert ("fm", "state") in served.publisher._hub._retained
     assert 'feed="old"' not in served.get("/metrics").text
+
+
+def test_a_fault_of_the_server_is_told_and_ends_nothing_else(serve, caplog):
+    served = serve()
+    publisher = served.publisher
+    publisher._loop.call_soon_threadsafe(publisher._loop.stop)
+    wait_until(lambda: not publisher._thread.is_alive())
+    for number in range(3):
+        served.tell(event(number), state())
+    publisher.rearrange(info(), ())
+    assert "has ended" in publisher.status()
+    assert [each.levelname for each in caplog.records] == ["ERROR"]

@@ -8,6 +8,7 @@ of things anew.
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import json
 import logging
 from collections import Counter, deque
@@ -131,7 +132,8 @@ class Hub:
         """Forget what was said of other feeds than these; from any thread."""
         kept = {"", *feeds}
         if self._loop is not None:
-            self._loop.call_soon_threadsafe(self._forget, kept)
+            with contextlib.suppress(RuntimeError):  # the loop has ended
+                self._loop.call_soon_threadsafe(self._forget, kept)
 
     def _forget(self, kept: set[str]) -> None:
         self._retained = {key: each for key, each in self._retained.items() if key[0] in kept}
