@@ -1,0 +1,98 @@
+"""The real teacher, and the commands that hold a student against it."""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+
+import numpy as np
+import pytest
+from train_data import recipe
+
+from genred_train import ablation, yardstick
+from genred_train.judging import Scored, judge
+from genred_train.recipe import load
+from genred_train.teacher.yamnet import FRAME, HOP, WIDTH, Teacher
+
+RECIPE = Path(__file__).parents[2] / "configs" / "train" / "compact.toml"
+
+
+def teacher_file() -> Path:
+    """Where the teacher is: named, or beside the recordings."""
+    data = os.environ.get("GENRED_DATA", "")
+    beside = Path(data).parent / "teacher" / "yamnet.tflite"
+    path = Path(os.environ.get("GENRED_TEACHER", beside if data else ""))
+    if not path.is_file():
+        pytest.skip("GENRED_TEACHER names no yamnet.tflite, and none is beside GENRED_DATA")
+    return path
+
+
+def test_embeddings_are_of_the_samples_that_are_said():
+    """Frame k heard FRAME samples from k * HOP on; short recordings are filled with silence."""
+    teacher = Teacher(teacher_file())
+    random = np.random.default_rng(1)
+    tone = np.sin(np.arange(3 * HOP + FRAME) * 0.1) * np.repeat(
+        [1, 0, 1, 0], [HOP, HOP, HOP, FRAME]
+    )
+    samples = (9000 * tone + random.normal(size=tone.size) * 50).astype(np.int16)
+    heard = teacher.embed(samples)
+    assert heard.shape == (4, WIDTH)
+    second = teacher.embed(samples[HOP : HOP + FRAME])
+    assert second.shape == (1, WIDTH)
+    np.testing.assert_allclose(heard[1], second[0], atol=0.02)
+    assert np.abs(heard[0].astype(float) - second[0]).max() > 0.1
+    assert teacher.embed(samples[:1000]).shape == (1, WIDTH)
+
+
+def rows(right: float, seed: int) -> dict:
+    """Figures of somebody who is right so often."""
+    random = np.random.default_rng(seed)
+    truth = np.arange(300) % 3
+    guess = np.where(random.random(300) < right, truth, (truth + 1) % 3)
+    scored = Scored(np.eye(3)[guess], truth, np.arange(300) // 10)
+    figures = judge(scored, ["music"] * 3, 0)
+    return {"window": figures, "track": figures}
+
+
+def test_the_tables_say_who_is_better():
+    """Figures with intervals in the one, and what a change does in the other."""
+    both = {"remembered": rows(0.8, 1), "yardstick": rows(0.6, 2)}
+    found = {
+        "folds": 4,
+        "folds_judged": 2,
+        "epochs": 3,
+        "groups": 30,
+        "labels": ["a", "b", "c"],
+        "rows": both,
+    }
+    table = yardstick.render(found)
+    assert table.startswith("2 of 4 folds of whole groups, 30 groups judged, 3 epochs a fold.")
+    recall = both["yardstick"]["window"]["macro_recall"]
+    assert f"| yardstick | {recall:.3f} [" in table
+    parts = {"the recipe": both["remembered"], "without memory": both["yardstick"]}
+    moved = recall - both["remembered"]["window"]["macro_recall"]
+    assert moved < -0.1
+    told = ablation.render({"epochs": 3, "folds": 4, "rows": parts})
+    assert f"| without memory | {recall:.3f} ({moved:+.3f})" in told
+
+
+@pytest.mark.parametrize("name", ablation.VARIANTS)
+def test_every_variant_is_a_recipe(name):
+    """Each changes what it names, and nothing else."""
+    shipped = load(RECIPE)
+    made = ablation.changed(shipped, ablation.VARIANTS[name])
+    different = {
+        table
+        for table in type(shipped).model_fields
+        if getattr(made, table) != getattr(shipped, table)
+    }
+    assert different == set(ablation.VARIANTS[name])
+
+
+def test_options_of_the_network_are_changed_one_by_one():
+    """What a variant does not name stays."""
+    tables = {"network": {"options": {"widths": [4, 4, 8, 8, 8, 8], "hidden": 5}}}
+    made = ablation.changed(recipe(), tables)
+    assert made.network.options == tables["network"]["options"]
+    again = ablation.changed(made, {"network": {"options": {"hidden": 7}}})
+    assert again.network.options == {"widths": [4, 4, 8, 8, 8, 8], "hidden": 7}
