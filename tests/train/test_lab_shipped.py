@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 from pathlib import Path
 
 import numpy as np
@@ -59,6 +60,15 @@ def test_file_metrics_and_card_agree(folder, metadata, metrics):
     assert metrics["data"]["fingerprint"] == metadata.training.data_fingerprint
     assert metrics["model"]["parameters"] == metadata.network.parameters
     assert (folder / "confusion.png").is_file()
+
+
+def test_the_card_tells_how_this_file_is_judged_by(folder, metadata, metrics):
+    """What the daemon takes from the file is what the figures were measured with."""
+    judging = metadata.judging.model_dump() if metadata.judging else None
+    assert metrics.get("judging") == judging
+    text = (folder / "MODEL_CARD.md").read_text()
+    for picture in re.findall(r"\]\(([a-z]+\.png)\)", text):
+        assert (folder / picture).is_file()
 
 
 def test_its_cost_is_that_of_its_graph(folder, metadata):

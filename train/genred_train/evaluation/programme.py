@@ -232,9 +232,11 @@ class Programme:
         return sound
 
 
-def hours(corpus: Corpus, positions: Sequence[int], count: float, seed: int) -> list[Programme]:
-    """Programmes of ``count`` hours together, of an hour each or less, all of one length."""
-    feeds = max(1, math.ceil(count))
+def hours(
+    corpus: Corpus, positions: Sequence[int], count: float, seed: int, each: float = 1.0
+) -> list[Programme]:
+    """Programmes of ``count`` hours together, of ``each`` an hour or less, all of one length."""
+    feeds = max(1, math.ceil(count / each))
     return [
         Programme(corpus, positions, 3600 * count / feeds, (seed, feed)) for feed in range(feeds)
     ]
