@@ -17,7 +17,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from rigs.ports import free_port, listens, wait_until
+from rigs.ports import bound, free_port, listens, wait_until
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
@@ -43,6 +43,9 @@ TRIES = 10
 """It ends at once where the server is not quite there yet."""
 AGAIN_S = 1.0
 """Between two of them: a server that has just begun to listen may not serve yet."""
+SETTLED_S = 0.5
+"""Icecast 2.4 crashes when somebody connects while it starts, as any listener that waits for it
+does. So it is left alone for a moment, and started again where it has crashed all the same."""
 
 _ENCODERS = {
     "mp3": (["-c:a", "libmp3lame", "-b:a", "128k", "-f", "mp3"], "audio/mpeg"),
@@ -74,10 +77,18 @@ class IcecastRig:
         config.write_text(
             _CONFIG.format(port=self.port, folder=self.folder, owner=owner, burst=burst)
         )
-        self._server = subprocess.Popen(
-            ["icecast2", "-c", str(config)], stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL
-        )
-        wait_until(lambda: listens(self.port), what="Icecast")
+        for _ in range(TRIES):
+            self._server = subprocess.Popen(
+                ["icecast2", "-c", str(config)],
+                stdout=subprocess.DEVNULL,
+                stderr=subprocess.DEVNULL,
+            )
+            wait_until(lambda: bound(self.port) or self._server.poll() is not None, what="Icecast")
+            time.sleep(SETTLED_S)
+            if self._server.poll() is None and listens(self.port):
+                return
+            self.kill()
+        raise AssertionError("Icecast does not start")
 
     def kill(self) -> None:
         """End the server at once."""
@@ -113,20 +124,34 @@ class IcecastRig:
             if station.poll() is None:
                 return station
             time.sleep(AGAIN_S)
-        raise AssertionError("ffmpeg does not get on the air")
+            if self._server is not None and self._server.poll() is not None:
+                self.start()
+        said = (self.folder / "ffmpeg").read_text(errors="replace")
+        logged = (self.folder / "error.log").read_text(errors="replace")
+        raise AssertionError(f"ffmpeg does not get on the air:\n{said}\nIcecast:\n{logged}")
 
     def _broadcast(
         self, path: Path, mount: str, codec: str, name: str, more: Sequence[str]
     ) -> subprocess.Popen[bytes]:
         options, content_type = _ENCODERS[codec]
-        station = subprocess.Popen(
-            [
-                *("ffmpeg", "-nostdin", "-loglevel", "error", "-re", "-stream_loop", "-1"),
-                *("-i", path, *more, *options, "-content_type", content_type, "-ice_name", name),
-                f"icecast://source:hackme@127.0.0.1:{self.port}/{mount}",
-            ],
-            stderr=subprocess.DEVNULL,
-        )
+        with (self.folder / "ffmpeg").open("ab") as said:
+            station = subprocess.Popen(
+                [
+                    *("ffmpeg", "-nostdin", "-loglevel", "error", "-re", "-stream_loop", "-1"),
+                    *(
+                        "-i",
+                        path,
+                        *more,
+                        *options,
+                        "-content_type",
+                        content_type,
+                        "-ice_name",
+                        name,
+                    ),
+                    f"icecast://source:hackme@127.0.0.1:{self.port}/{mount}",
+                ],
+                stderr=said,
+            )
         self._stations.append(station)
         return station
 

@@ -6,6 +6,7 @@ import itertools
 import os
 import socket
 import time
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
@@ -40,6 +41,16 @@ def wait_until(true: Callable[[], object], seconds: float = 10.0, what: str = ""
         if time.monotonic() > until:
             raise AssertionError(f"waited {seconds} s in vain for {what or 'it'}")
         time.sleep(0.02)
+
+
+def bound(port: int) -> bool:
+    """Does somebody listen on this loopback port; asked of the kernel, without connecting."""
+    listening = "0A"
+    return any(
+        (fields := line.split())[1].endswith(f":{port:04X}") and fields[3] == listening
+        for table in ("tcp", "tcp6")
+        for line in Path("/proc/net", table).read_text().splitlines()[1:]
+    )
 
 
 def listens(port: int) -> bool:
