@@ -57,14 +57,7 @@ def test_a_service_in_its_life(make_machine, make_mosquitto):
     assert machine.main_pid() not in (0, first)
     listener.wait(lambda all_: _last(all_, "genred/rack/radio/status") == "online")
 
-    # Its socket and its history: for root and its own user, from outside the sandbox.
-    assert machine.run("stat", "-c", "%a %U", "/run/genred/watch.sock").split() == ["660", "genred"]
-    told = machine.run(*history, check=True)
-    radio = next(each for each in json.loads(told) if each["feed"] == "radio")
-    assert radio["events"][0]["event_type"] == "started"
-    assert radio["played"][0]["cut"]  # by the SIGKILL
-    owner = machine.run("stat", "-c", "%a %U", "/var/lib/genred/history.sqlite3")
-    assert owner.split() == ["600", "genred"]
+    _its_socket_and_history(machine, history)
 
     # Reload: another feed; then a configuration that is refused.
     pid = machine.main_pid()
@@ -93,6 +86,17 @@ def test_a_service_in_its_life(make_machine, make_mosquitto):
     assert not re.search(r"^MESSAGE=\d{4}-\d\d-\d\dT", journal, re.MULTILINE)  # has its own times
     assert "Traceback" not in journal
     assert re.search(r"^PRIORITY=4$", journal, re.MULTILINE)  # the refusals
+
+
+def _its_socket_and_history(machine, history):
+    """For root and its own user, from outside the sandbox."""
+    assert machine.run("stat", "-c", "%a %U", "/run/genred/watch.sock").split() == ["660", "genred"]
+    told = machine.run(*history, check=True)
+    radio = next(each for each in json.loads(told) if each["feed"] == "radio")
+    assert radio["events"][0]["event_type"] == "started"
+    assert radio["played"][0]["cut"]  # by the SIGKILL
+    owner = machine.run("stat", "-c", "%a %U", "/var/lib/genred/history.sqlite3")
+    assert owner.split() == ["600", "genred"]
 
 
 def test_a_frozen_daemon_is_restarted(make_machine):

@@ -27,13 +27,13 @@ def payload(message):
     return json.dumps(message.to_dict()).encode()
 
 
-def told(*messages, node=None, retained=True):
+def told(*messages, node=None):
     node = node or PublishedNode()
     for message in messages:
         if isinstance(message, NodeInfo):
             node.take("info", payload(message))
         else:
-            node.take_of_feed("fm", message.topic, payload(message), retained=retained)
+            node.take_of_feed("fm", message.topic, payload(message))
     return node
 
 
@@ -82,22 +82,26 @@ def test_scores_are_fresher_than_the_state():
 
 def test_a_clock_that_differs_is_reckoned_with_a_late_message_is_not():
     node = PublishedNode()
-    told(state(ts=time.time() - 300, since=time.time() - 300), node=node, retained=False)
-    assert node.skew == 0.0  # told anew after the broker was away, say
-    told(state(2, ts=time.time()), node=node, retained=False)
+    assert node.take_of_feed("fm", "state", payload(state(ts=NOW, since=NOW - 10))) == NOW
+    node.compare(300.0)  # told anew after the broker was away, say
     assert node.skew == 0.0
-    for seq in (3, 4):
-        told(state(seq, ts=time.time() - 3600, since=time.time() - 3610), node=node, retained=False)
-    assert node.skew == pytest.approx(3600, abs=1)
-    (fm,) = node.view("studio", time.time()).feeds
-    assert fm.now - fm.state.since == pytest.approx(10, abs=1)
+    node.compare(0.2)
+    assert node.skew == 0.0
+    for late in (3600.3, 3600.1, 3640.0):
+        node.compare(late)
+    assert node.skew == 3600.1
+    (fm,) = node.view("studio", NOW + 3600.1).feeds
+    assert fm.now - fm.state.since == pytest.approx(10)
+    node.compare(-50.0)
+    node.compare(-50.1)
+    assert node.skew == -50.0
 
 
 def test_a_feed_that_is_gone_goes_and_an_offline_one_is_not_heard():
     node = told(state(since=NOW), health())
-    node.take_of_feed("fm", "status", b"offline", retained=True)
+    node.take_of_feed("fm", "status", b"offline")
     assert node.view("studio", NOW).feeds[0].health.status == "stalled"
-    node.take_of_feed("fm", "state", b"", retained=True)
+    node.take_of_feed("fm", "state", b"")
     assert node.view("studio", NOW).feeds == ()
 
 
@@ -110,15 +114,13 @@ def test_an_older_daemon_that_says_less_is_seen_too():
 def test_what_strangers_publish_is_bounded():
     node = PublishedNode()
     for number in range(2 * FEEDS):
-        node.take_of_feed(f"feed{number}", "state", payload(state()), retained=True)
+        node.take_of_feed(f"feed{number}", "state", payload(state()))
     assert len(node.feeds) == FEEDS
     for seq in range(2 * EVENTS):
         told(event(seq, label=str(seq), start=NOW + seq, ts=NOW + seq), node=node)
     assert all(len(each.events) <= EVENTS for each in node.feeds.values())
     for seq in range(0, 20_000, 10):
-        node.take_of_feed(
-            "feed1", "event", payload(event(seq, label=str(seq), start=NOW + seq)), retained=False
-        )
+        node.take_of_feed("feed1", "event", payload(event(seq, label=str(seq), start=NOW + seq)))
     assert len(node.feeds["feed1"].segments) < 400  # an hour of them
 
 
@@ -152,7 +154,7 @@ def test_whatever_is_published_can_be_drawn(data):
         if what == "info":
             node.take("info", raw)
         else:
-            node.take_of_feed("fm", what, raw, retained=False)
+            node.take_of_feed("fm", what, raw)
     view = node.view("studio", NOW)
     for ink in (Ink.COLOUR, Ink.ASCII):
         for width, height in ((80, 24), (120, 40)):

@@ -19,6 +19,7 @@ from hypothesis import strategies as st
 
 from dashboard.fakeviews import NOON, node
 from dashboard.fakeviews import feed as fake_feed
+from genred.clock import SystemClock
 from genred.dashboard.cells import Ink
 from genred.dashboard.layout import render
 from genred.errors import AccessError, UnavailableError
@@ -146,7 +147,7 @@ def shown(tmp_path):
 @pytest.fixture
 def link(shown):
     server, _, _ = shown
-    made = Link(server.path)
+    made = Link(server.path, SystemClock())
     made.connect()
     made.start()
     yield made
@@ -175,7 +176,7 @@ def test_it_looks_no_oftener_than_a_dashboard_and_costs_little(shown, link):
     _, _, looks = shown
     wait_until(lambda: link.name == "kitchen-pi")
     looks.clear()
-    others = [Link(link.path) for _ in range(3)]
+    others = [Link(link.path, SystemClock()) for _ in range(3)]
     for each in others:
         each.connect()
         each.start()
@@ -286,9 +287,10 @@ def test_who_cannot_watch_is_told_why(tmp_path):
     script = (
         "import os, sys\n"
         "from pathlib import Path\n"
+        "from genred.clock import SystemClock\n"
         "from genred.watch.local import Link\n"
         "os.setgid(65534); os.setuid(65534)\n"
-        "Link(Path(sys.argv[1])).connect()"
+        "Link(Path(sys.argv[1]), SystemClock()).connect()"
     )
     # Not below a folder of pytest's, which are its own user's alone.
     with tempfile.TemporaryDirectory() as folder:

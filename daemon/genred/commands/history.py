@@ -6,7 +6,6 @@ import csv
 import json
 import os
 import sys
-import time
 from io import TextIOWrapper
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
@@ -69,6 +68,7 @@ def run(args: argparse.Namespace) -> int:
     Raises :class:`UsageError` for options that do not go together, and what
     :class:`genred.history.reader.Reader` raises.
     """
+    from genred.clock import SystemClock
     from genred.history.reader import Reader
     from genred.history.report import report
 
@@ -78,7 +78,7 @@ def run(args: argparse.Namespace) -> int:
         raise UsageError("--plot draws: it goes with neither --format nor --what")
     if isinstance(sys.stdout, TextIOWrapper):
         sys.stdout.reconfigure(errors="replace")  # a terminal without all characters
-    since, until = _span(args, time.time())
+    since, until = _span(args, SystemClock().now())
     reader = Reader(_file(args))
     feeds = _feeds(reader, args.feed)
     reports = [report(reader, feed, since, until) for feed in feeds]

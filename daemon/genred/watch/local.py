@@ -4,10 +4,10 @@ from __future__ import annotations
 
 import socket
 import threading
-import time
 from contextlib import suppress
 from typing import TYPE_CHECKING, Final
 
+from genred.clock import SystemClock
 from genred.errors import AccessError, GenredError, UnavailableError
 from genred.watch.sight import away, nobody
 from genred.watch.wire import Decoder, WireError
@@ -16,6 +16,7 @@ if TYPE_CHECKING:
     from collections.abc import Sequence
     from pathlib import Path
 
+    from genred.clock import Clock
     from genred.views import NodeView
 
 SILENT_S: Final = 5.0
@@ -37,12 +38,13 @@ READ_BYTES: Final = 1 << 18
 class Link:
     """One socket, watched on a thread of its own."""
 
-    def __init__(self, path: Path) -> None:
+    def __init__(self, path: Path, clock: Clock) -> None:
         self.path = path
+        self._clock = clock
         self._lock = threading.Lock()
         self._view: NodeView | None = None
         self._trouble = ""
-        self._seen = time.time()
+        self._seen = clock.monotonic()
         self._ending = threading.Event()
         self._connection: socket.socket | None = None
         self._thread = threading.Thread(target=self._run, name="genred-link", daemon=True)
@@ -92,12 +94,12 @@ class Link:
         """As last seen."""
         with self._lock:
             view, trouble, seen = self._view, self._trouble, self._seen
-        now = time.time()
+        now = self._clock.now()
         if view is None:
             return nobody(str(self.path), now)
         if trouble:
             return away(view, "the daemon is away", now)
-        if now - seen > SILENT_S:
+        if self._clock.monotonic() - seen > SILENT_S:
             return away(view, "the daemon does not answer", now)
         return view
 
@@ -105,7 +107,7 @@ class Link:
         """What stands in the way."""
         with self._lock:
             trouble, seen = self._trouble, self._seen
-        silent = time.time() - seen
+        silent = self._clock.monotonic() - seen
         if not trouble and silent > SILENT_S:
             return f"no word for {silent:.0f} s; waiting: {self.path}"
         return f"{trouble}; trying again: {self.path}" if trouble else ""
@@ -162,7 +164,11 @@ class Link:
                 decoder.take(bytes(line))
             if lines:
                 with self._lock:
-                    self._view, self._trouble, self._seen = decoder.view, "", time.time()
+                    self._view, self._trouble, self._seen = (
+                        decoder.view,
+                        "",
+                        self._clock.monotonic(),
+                    )
             if len(rest) > LINE_BYTES:
                 raise WireError("what it says has no end")
         return True
@@ -171,8 +177,8 @@ class Link:
 class LocalSight:
     """The daemons behind ``paths``."""
 
-    def __init__(self, paths: Sequence[Path]) -> None:
-        self._links = [Link(path) for path in paths]
+    def __init__(self, paths: Sequence[Path], clock: Clock | None = None) -> None:
+        self._links = [Link(path, clock or SystemClock()) for path in paths]
 
     def start(self) -> None:
         """Connect to all; raises what :meth:`Link.connect` raises if none can be."""

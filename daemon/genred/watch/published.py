@@ -8,7 +8,6 @@ from __future__ import annotations
 import json
 import logging
 import math
-import time
 from collections import deque
 from dataclasses import MISSING, asdict, dataclass, field, fields, replace
 from typing import Any, Final, TypeVar
@@ -168,23 +167,24 @@ class PublishedNode:
         elif what == "info":
             self.info = read(NodeInfo, payload) or self.info
 
-    def take_of_feed(self, name: str, what: str, payload: bytes, *, retained: bool) -> None:
-        """Take a message of the topic ``what`` of a feed; an empty one takes the feed away."""
+    def take_of_feed(self, name: str, what: str, payload: bytes) -> float | None:
+        """Take a message of the topic ``what`` of a feed; an empty one takes the feed away.
+
+        Returns the time of the audio that it tells of, if it does.
+        """
         if what not in _TOPICS:
-            return
+            return None
         if not payload:
             self.feeds.pop(name, None)
-            return
+            return None
         feed = self.feeds.get(name)
         if feed is None:
             if len(self.feeds) >= FEEDS:
-                return
+                return None
             feed = self.feeds[name] = PublishedFeed()
-        heard = feed.take(what, payload)
-        if heard is not None and not retained:
-            self._compare(time.time() - heard)
+        return feed.take(what, payload)
 
-    def _compare(self, late: float) -> None:
+    def compare(self, late: float) -> None:
         """Learn of the node's clock: a message may be late once, a wrong clock is so always."""
         skew = min(late, self._late, key=abs)
         self._late = late

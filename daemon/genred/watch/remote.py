@@ -9,10 +9,10 @@ from __future__ import annotations
 import math
 import secrets
 import threading
-import time
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any, Final
 
+from genred.clock import SystemClock
 from genred.errors import GenredError, UnavailableError
 from genred.publishers.client import CONNECT_TIMEOUT_S, make_client, refused
 from genred.publishers.topics import clean_id
@@ -25,6 +25,7 @@ if TYPE_CHECKING:
     from paho.mqtt.client import Client, MQTTMessage
     from paho.mqtt.reasoncodes import ReasonCode
 
+    from genred.clock import Clock
     from genred.settings.mqtt import MqttSettings
     from genred.views import NodeView
 
@@ -50,7 +51,9 @@ class RemoteSight:
         settings: MqttSettings,
         node: str | None = None,
         environ: Mapping[str, str] | None = None,
+        clock: Clock | None = None,
     ) -> None:
+        self._clock = clock or SystemClock()
         self._client = make_client(settings, f"genred-watch-{secrets.token_hex(4)}", environ)
         assert settings.address is not None
         self._address = settings.address
@@ -111,7 +114,7 @@ class RemoteSight:
 
     def view(self, node: str) -> NodeView:
         """What is known of a node."""
-        clock = math.floor(time.time() * FRAMES_A_SECOND) / FRAMES_A_SECOND
+        clock = math.floor(self._clock.now() * FRAMES_A_SECOND) / FRAMES_A_SECOND
         with self._lock:
             connected, known = self._connected, self._nodes.get(node)
             view = nobody(node, clock) if known is None else known.view(node, clock)
@@ -155,4 +158,6 @@ class RemoteSight:
                 if rest[0] == "status" and not payload:
                     del self._nodes[name]  # purged
             elif len(rest) == 2:
-                node.take_of_feed(rest[0], rest[1], payload, retained=message.retain)
+                heard = node.take_of_feed(rest[0], rest[1], payload)
+                if heard is not None and not message.retain:
+                    node.compare(self._clock.now() - heard)
