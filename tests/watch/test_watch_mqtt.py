@@ -134,7 +134,7 @@ json_values = st.recursive(
 
 
 @given(st.data())
-@settings(max_examples=150, deadline=None)
+@settings(max_examples=80, deadline=None)
 def test_whatever_is_published_can_be_drawn(data):
     node = PublishedNode()
     told(info(), state(since=NOW), health(), node=node)
