@@ -7,7 +7,7 @@ import pytest
 from load import measure
 
 LISTENERS = 200
-UPLOADS = 40
+UPLOADS = 25
 
 MOVED_MS = 60
 """What the median may move by: a quarter of a hop. It is far less on a machine with nothing else
@@ -15,6 +15,7 @@ to do."""
 
 
 @pytest.mark.slow
+@pytest.mark.timeout(400)  # a starved machine needs minutes for what takes ten seconds
 def test_listeners_and_uploads_do_not_delay_decisions():
     found = measure(LISTENERS, UPLOADS, quiet_s=4)
     assert found["exit"] == 0
