@@ -61,7 +61,7 @@ def test_feeds_that_are_late_begin_anew_or_move_are_as_on_the_host(shipped, sess
         host.inbox[: len(rows)] = audio[rows]
         ours, frames = device.step(rows)
         theirs, expected = host.step(rows)
-        np.testing.assert_allclose(frames, expected, atol=2e-4)
+        np.testing.assert_allclose(frames, expected, atol=4e-4)
         np.testing.assert_allclose(ours, theirs, atol=1e-3)
 
 
@@ -71,7 +71,7 @@ def test_one_row_through_a_file_is_as_on_the_host(shipped, session):
     ours, frames = device.run(1, sound)
     theirs, expected = shipped.stream(2).run(1, sound)
     np.testing.assert_allclose(ours, theirs, atol=1e-3)
-    np.testing.assert_allclose(frames, expected, atol=2e-4)
+    np.testing.assert_allclose(frames, expected, atol=4e-4)
 
 
 def test_feeds_are_judged_alike_on_device_and_host(shipped, session, monkeypatch):

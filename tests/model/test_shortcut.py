@@ -61,8 +61,8 @@ def in_64_bits(samples, meta):
 
 
 def test_the_shipped_model_takes_it_and_says_the_same(shipped):
-    """Over forty steps of every feed: logits within 1e-5 of the largest, and log-mel within 5e-5 of
-    what 64 bits make of it. The graph's own is up to 1.1e-4 away from that."""
+    """Over forty steps of every feed: logits within 1e-5 of the largest, and log-mel within 1e-4 of
+    what 64 bits make of it. The graph's own is up to 2e-4 away from that."""
     assert shipped.shortened
     reference = whole(SHIPPED.read_bytes())
     feeds, meta = 8, shipped.metadata
@@ -73,8 +73,8 @@ def test_the_shipped_model_takes_it_and_says_the_same(shipped):
         logits, logmel, state = reference.run(OUTPUTS, {"audio": audio, "state": state})
         stream.inbox[:feeds] = audio
         ours, frames = stream.step(range(feeds))
-        np.testing.assert_allclose(frames, exact, rtol=0, atol=5e-5)
-        np.testing.assert_allclose(frames, logmel, rtol=0, atol=2e-4)
+        np.testing.assert_allclose(frames, exact, rtol=0, atol=1e-4)
+        np.testing.assert_allclose(frames, logmel, rtol=0, atol=4e-4)
         largest = max(1.0, float(np.abs(logits).max()))
         np.testing.assert_allclose(ours / largest, logits / largest, rtol=0, atol=1e-5)
 

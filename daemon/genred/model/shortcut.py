@@ -30,8 +30,8 @@ LOGMEL: Final = "logmel"
 
 LOGMEL_TOLERANCE: Final = 1e-3
 """Log-mel frames by FFT and by the graph may differ by this much, in natural logarithms or
-decibels: ten times what two ways of adding up 32-bit numbers come to, and far below what a network
-notices."""
+decibels: five times what two ways of adding up 32-bit numbers come to, and far below what a
+network notices."""
 
 TOLERANCE: Final = 1e-3
 """The same for logits and states, relative to the largest of them if that is above 1."""
