@@ -43,7 +43,7 @@ def kept(tmp_path, noon):
             told("started", "jazz", noon, title="A Band - A Song"),
             told("changed", "silence", half, previous="jazz", previous_seconds=1800.0),
             told("dead_air", "silence", half + 10, start=half),
-            told("recovered", "silence", forty, start=half),
+            told("recovered", "silence", forty),
             told("changed", "speech", forty, previous="silence", previous_seconds=600.0),
             told("changed", "jazz", hour, previous="speech", previous_seconds=1200.0),
         ],
@@ -70,7 +70,7 @@ def test_a_span_is_told_in_full(serve, kept, noon):
         "silence": 0.1667,
     }
     assert told["changes"] == [{"hour": iso(noon), "changes": 2}]
-    assert len(told["dead_air"]) == 1
+    assert [each["seconds"] for each in told["dead_air"]] == [600]
     assert told["truncated"] is False
 
 
