@@ -1,6 +1,6 @@
 """``python -m genred_train.ablation``: what each part of the student's recipe brings.
 
-Trains the recipe with one part changed at a time, all on the same fold and with few epochs, and
+Trains the recipe with one part changed at a time, all on the same fold, and
 prints what that does to the figures of the fold: what is kept, and what failed.
 """
 
@@ -22,9 +22,6 @@ if TYPE_CHECKING:
     from genred_train.recipe import Recipe
 
 _NEEDED = ("torch", "torchaudio", "onnxruntime", "ai_edge_litert")
-
-# Epochs of each training: a third of the recipe's, so that all of them take as long as a few runs.
-EPOCHS = 4
 
 VARIANTS: dict[str, dict[str, Any]] = {
     "the recipe": {},
@@ -57,7 +54,7 @@ def parser() -> argparse.ArgumentParser:
     made.add_argument("recipe", type=Path, metavar="RECIPE")
     made.add_argument("--data", type=Path, metavar="DIR", required=True, help="the recordings")
     made.add_argument("--teacher", type=Path, metavar="FILE", required=True, help="yamnet.tflite")
-    made.add_argument("--epochs", type=int, metavar="N", default=EPOCHS, help="(default: 4)")
+    made.add_argument("--epochs", type=int, metavar="N", help="in place of the recipe's")
     made.add_argument("--folds", type=int, metavar="K", default=4, help="(default: 4)")
     made.add_argument("--only", metavar="NAME", action="append", help="only these variants")
     made.add_argument(
@@ -103,7 +100,7 @@ def _run(chosen: argparse.Namespace) -> None:
         )
         found = folds.cross_validate(plan, console)
         rows[name] = {unit: _brief(found[unit]) for unit in ("window", "track")}
-    whole = {"epochs": chosen.epochs, "folds": chosen.folds, "rows": rows}
+    whole = {"epochs": recipe.training.epochs, "folds": chosen.folds, "rows": rows}
     try:
         (chosen.out / "ablation.json").write_text(json.dumps(whole, indent=1) + "\n", "utf-8")
     except OSError as error:
