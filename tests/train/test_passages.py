@@ -175,6 +175,7 @@ def test_a_wrong_teacher_is_named(tmp_path):
         Teacher(tmp_path / "odd.tflite")
 
 
+@pytest.mark.slow
 def test_a_run_on_passages(folder, tmp_path):
     """From recordings to a file, a card and figures with and without memory."""
     options = {"widths": [4, 4, 8, 8], "vector": 8, "layers": 1, "hidden": 16, "memory": 8}
