@@ -168,7 +168,9 @@ def _evaluate(chosen: argparse.Namespace) -> None:
         programmes = programme.hours(selection.corpus, selection.positions, hours, chosen.seed)
         with console.progress("Listening to the radio") as progress:
             heard = onair.listen(model, programmes, progress)
-        found["stream"] = noticing.collect(heard, chosen.seed)
+        with console.progress("Listening to single windows") as progress:
+            alone = onair.alone(model, programmes, progress)
+        found["stream"] = noticing.collect(heard, chosen.seed, alone)
     if chosen.robustness:
         found["robustness"] = robustness.measure(
             model, selection.corpus, selection.positions, answers, console

@@ -63,6 +63,11 @@ def noticed(stream: dict[str, Any]) -> Rows:
     return [
         ("label right, of the time that a label is on", within("label_right"), ""),
         ("the same, of windows by themselves", within("windows_right"), ""),
+        (
+            "the same, of the network at each decision, with what it remembers",
+            _percent(stream["network_right"]),
+            "",
+        ),
         ("gained over windows, points", within("gain"), f"at least {100 * GAIN:g}"),
         ("kind right, of all time", _percent(stream["kind_right"]), _aim(KIND_RIGHT)),
         (

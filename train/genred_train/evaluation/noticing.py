@@ -48,12 +48,18 @@ class Announced:
     after: int
 
 
-def collect(heard: Heard, seed: int) -> dict[str, Any]:
-    """All figures of programmes that were heard, as plain data."""
+def collect(heard: Heard, seed: int, alone: NDArray[np.int8] | None = None) -> dict[str, Any]:
+    """All figures of programmes that were heard, as plain data.
+
+    ``alone`` is what windows by themselves come to (:func:`~.onair.alone`), against which the gain
+    is told; without it, what the network said at each decision, with whatever it remembers.
+    """
+    windows = heard.raw if alone is None else alone
     labels = heard.silence
     # Moments at which a label of the model is on and a window was judged: there the windows
     # and what is said are compared.
     moments = (heard.truth < labels) & (heard.raw != NOTHING)
+    judged = (heard.truth < labels) & (windows != NOTHING)
     right, raw_right = heard.said == heard.truth, heard.raw == heard.truth
     named = (heard.said != NOTHING) & (heard.said < labels)
     unknown = heard.said == heard.unknown
@@ -73,8 +79,9 @@ def collect(heard: Heard, seed: int) -> dict[str, Any]:
         "seed": seed,
         "sure_at": SURE,
         "label_right": _share(right, moments),
-        "windows_right": _share(raw_right, moments),
-        "gain": _share(right, moments) - _share(raw_right, moments),
+        "windows_right": _share(windows == heard.truth, judged),
+        "network_right": _share(raw_right, moments),
+        "gain": _share(right, moments) - _share(windows == heard.truth, judged),
         "kind_right": _share(heard.said_kind == truth_kind, begun),
         "windows_kind_right": _share(heard.kinds[heard.raw] == truth_kind, moments),
         "speech_against_music": _speech_against_music(heard),
@@ -88,7 +95,7 @@ def collect(heard: Heard, seed: int) -> dict[str, Any]:
         "windows_ece": judging.error_of(
             judging.binned(heard.raw_confidence[moments], raw_right[moments])
         ),
-        "intervals": _intervals(heard, moments, seed),
+        "intervals": _intervals(heard, windows, moments, seed),
         "changes": changes(heard),
         "coverage": coverage(heard.best_confidence[seen], (heard.best == heard.truth)[seen]),
         "by_label": [_of_label(heard, number) for number in range(labels + 1)],
@@ -247,7 +254,9 @@ def _spread(seconds: list[float]) -> dict[str, float]:
     return {"changes": len(seconds), "median": float(median), "p90": float(p90)}
 
 
-def _intervals(heard: Heard, moments: NDArray[np.bool_], seed: int) -> dict[str, list[float]]:
+def _intervals(
+    heard: Heard, windows: NDArray[np.int8], moments: NDArray[np.bool_], seed: int
+) -> dict[str, list[float]]:
     """Middle 95 % of :data:`~genred_train.judging.RESAMPLES` draws of groups, within labels.
 
     Every group stays for as long on air as it was; that the programme could have been another
@@ -255,14 +264,10 @@ def _intervals(heard: Heard, moments: NDArray[np.bool_], seed: int) -> dict[str,
     """
     groups = heard.group[moments]
     count = len(heard.groups)
-    weight = np.bincount(groups, minlength=count).astype(float)
+    judged = moments & (windows != NOTHING)
     sums = {
-        "label_right": np.bincount(
-            groups, weights=(heard.said == heard.truth)[moments], minlength=count
-        ),
-        "windows_right": np.bincount(
-            groups, weights=(heard.raw == heard.truth)[moments], minlength=count
-        ),
+        "label_right": (heard.said == heard.truth, moments),
+        "windows_right": (windows == heard.truth, judged),
     }
     label_of = np.full(count, NOTHING)
     label_of[groups] = heard.truth[moments]
@@ -272,8 +277,11 @@ def _intervals(heard: Heard, moments: NDArray[np.bool_], seed: int) -> dict[str,
         members = np.flatnonzero(label_of == label)
         drawn = members[random.integers(0, members.size, size=(RESAMPLES, members.size))]
         np.add.at(times, (np.arange(RESAMPLES)[:, None], drawn), 1)
-    total = times @ weight
-    shares = {name: times @ each / total for name, each in sums.items()}
+    shares = {}
+    for name, (right, where) in sums.items():
+        hits = np.bincount(heard.group[where], weights=right[where], minlength=count)
+        total = np.bincount(heard.group[where], minlength=count)
+        shares[name] = times @ hits / np.maximum(times @ total, 1)
     shares["gain"] = shares["label_right"] - shares["windows_right"]
     return {name: np.percentile(each, INTERVAL).tolist() for name, each in shares.items()}
 

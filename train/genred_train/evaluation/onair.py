@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Protocol
 import numpy as np
 
 from genred.analysis import Analyser
+from genred.judgement.gate import rms_dbfs
 from genred.labels import Kind
 from genred.settings.judgement import JudgementSettings
 
@@ -135,6 +136,35 @@ def listen(
         if step % 240 == 0 or step == steps - 1:
             progress(step + 1, steps)
     return heard
+
+
+def alone(
+    model: Model, programmes: Sequence[Sounding], progress: Callable[[int, int], None]
+) -> NDArray[np.int8]:
+    """The likeliest label of windows side by side, each heard by itself, ``[feeds, decisions]``.
+
+    Nothing is remembered from one to the next; :data:`NOTHING` stands between their ends and where
+    the gate would be closed.
+    """
+    metadata, feeds = model.metadata, len(programmes)
+    apart = -(-metadata.window // metadata.hop)
+    steps = int(programmes[0].seconds * metadata.sample_rate / metadata.hop)
+    found = np.full((feeds, steps), NOTHING, np.int8)
+    sounds = [hops(programme.blocks(), metadata.hop) for programme in programmes]
+    audio = np.empty((feeds, metadata.hop), np.float32)
+    threshold = JudgementSettings().silence_dbfs
+    state = model.new_state(feeds)
+    for step in range(steps):
+        for row, sound in enumerate(sounds):
+            audio[row] = next(sound)
+        logits, _, state = model.step(audio, state)
+        if (step + 1) % apart == 0:
+            likeliest = logits.argmax(axis=1)
+            found[:, step] = np.where(rms_dbfs(audio) >= threshold, likeliest, NOTHING)
+            state = model.new_state(feeds)
+        if step % 240 == 0 or step == steps - 1:
+            progress(step + 1, steps)
+    return found
 
 
 def hops(blocks: Iterator[Floats], hop: int) -> Iterator[Floats]:
