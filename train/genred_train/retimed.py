@@ -42,9 +42,12 @@ def retime(metadata: ModelMetadata, rate: float, folder: Path) -> Path:
     network = lean.rounded(Job(metadata, None).network())  # as a model is exported
     try:
         step = Step(network, metadata.front_end, metadata.sample_rate, int(hop))
+        # What the network remembers may come to nothing between so few steps.
+        if 0 in step.sizes:
+            raise ConfigError("a hop so long leaves the network nothing to remember")
+        graph = model_file.build_graph(step)
     except (ValueError, RuntimeError) as error:
-        raise ConfigError(f"the network cannot: {error}") from None
-    graph = model_file.build_graph(step)
+        raise ConfigError(f"the network cannot: {str(error).splitlines()[0]}") from None
     cost = macs.count(graph)
     told = metadata.model_copy(
         update={
