@@ -120,8 +120,8 @@ def _scores(metrics: dict[str, Any]) -> str:
     return (
         "On recordings of groups (artists, speakers, recordings) that the network was not trained "
         "on; data sets marked unscored below take no part. The validation split chose the epoch "
-        "and the temperature, so that its figures flatter; the test split was read at "
-        "the end and chose nothing. A "
+        "and the temperature, so that its figures flatter; the run read the test split at "
+        "its end and chose nothing by it. A "
         "window is one second, a track the mean over a recording's windows. "
         + (_REMEMBERS if remembers else "")
         + "`kind` is the share "
