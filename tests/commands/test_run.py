@@ -269,15 +269,11 @@ def test_a_configured_broker_that_refuses_does_not_stop_listening(genred, make_m
     assert any("refuse" in line for line in running.lines)
 
 
-def cpu_seconds(pid):
-    times = Path(f"/proc/{pid}/stat").read_text().rpartition(") ")[2].split()[11:13]
-    return sum(map(int, times)) / os.sysconf("SC_CLK_TCK")
-
-
 def test_a_second_of_a_stopped_process_is_no_traceback(genred):
     running = genred.start("demo", "--plain", GENRED_BROKER__PORT="0")
-    # Python itself is there (0.02 s, and its own affair), and still importing (0.1 s and more).
-    wait_until(lambda: cpu_seconds(running.process.pid) >= 0.06)
+    # Python itself is there, whose start is its own affair, and genred's imports have begun.
+    maps = Path(f"/proc/{running.process.pid}/maps")
+    wait_until(lambda: "numpy" in maps.read_text())
     assert running.end(signal.SIGINT) in (0, 130, -signal.SIGINT)
     assert not any("Traceback" in line for line in running.lines)
 
