@@ -23,7 +23,7 @@ DEBIAN_RUN := libportaudio2
 DEBIAN_TEST := libportaudio2 mosquitto mosquitto-clients pulseaudio pulseaudio-utils \
 	libasound2-plugins icecast2 ffmpeg tmux openssl chromium prometheus
 
-.PHONY: run test test-parallel ha-env check format picture readme reference fuzz lab model constraints clean install-service install-units soak load bench bench-gpu scale
+.PHONY: run test ha-env check format picture readme reference fuzz lab model constraints clean install-service install-units soak load bench bench-gpu scale
 
 run: $(VENV)/.runtime
 	@$(call debian,$(DEBIAN_RUN))
@@ -32,13 +32,12 @@ run: $(VENV)/.runtime
 test: check
 	@$(call debian,$(DEBIAN_TEST))
 	@$(MAKE) --no-print-directory ha-env || echo "going on without Home Assistant: its tests will be skipped"
-	$(BIN)/python -m pytest $(ARGS)
+	$(BIN)/python -m pytest $(SIDE_BY_SIDE) $(ARGS) || { [ $$? = 1 ] && \
+		echo "what failed once more, by itself: beside others it may have been short of time" && \
+		$(BIN)/python -m pytest --last-failed --last-failed-no-failures none $(ARGS); }
 
-# The tests side by side, file by file, on all cores and one more: they wait much of the time.
-test-parallel: $(VENV)/.everything
-	@$(call debian,$(DEBIAN_TEST))
-	$(BIN)/python -m pytest -n $(or $(WORKERS),$(shell expr $$(nproc) + 1)) --dist loadfile \
-		--no-loadscope-reorder $(ARGS)
+# File by file, on all cores and one more: the tests wait much of the time. WORKERS=0 for one by one.
+SIDE_BY_SIDE = -n $(or $(WORKERS),$(shell expr $$(nproc) + 1)) --dist loadfile --no-loadscope-reorder
 
 check: $(VENV)/.everything
 	$(BIN)/ruff format --check .
