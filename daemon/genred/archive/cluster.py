@@ -37,8 +37,12 @@ LONGEST: Final = 25
 """Characters of the folder for temporary files: the names of Ray's sockets add some 80, and the
 system allows 107."""
 
-LOSSES: Final = 50
-"""So many lost workers on end without an outcome between them: nothing will come of it."""
+LOSSES: Final = 300
+"""So many lost or unready workers on end without an outcome between them: nothing will come of
+it. At least a minute, for a laden machine takes long to start one."""
+
+AGAIN_S: Final = 0.2
+"""Between two questions whether a lost worker has been started anew."""
 
 
 def available() -> None:
@@ -123,6 +127,7 @@ class _Shift:
         remote = ray.remote(num_cpus=1, max_restarts=-1, max_task_retries=0)(Hearer)
         self._actors = [remote.remote(recipe) for _ in range(count)]
         self._free = deque(self._actors)
+        self._coming: dict[Any, Any] = {}
         self._at: dict[Any, tuple[Any, Job, int, float]] = {}
         self._lost_on_end = 0
 
@@ -133,30 +138,49 @@ class _Shift:
                 actor = self._free.popleft()
                 until = time.monotonic() + CALL_S
                 self._at[actor.hear.remote(job)] = (actor, job, attempt, until)
-            done, _ = self._ray.wait(list(self._at), num_returns=1, timeout=LOOK_S)
+            calls = [*self._at, *self._coming]
+            done, _ = self._ray.wait(calls, num_returns=1, timeout=LOOK_S)
             for call in done:
-                yield from self._take(call, waiting)
+                if call in self._coming:
+                    self._welcome(call)
+                else:
+                    yield from self._take(call, waiting)
             for actor, *_, until in self._at.values():
                 if time.monotonic() > until:
                     self._ray.kill(actor, no_restart=False)
 
     def _take(self, call: Any, waiting: deque[tuple[Job, int]]) -> Iterator[Outcome]:
         actor, job, attempt, _ = self._at.pop(call)
-        self._free.append(actor)
         try:
             outcome: Outcome = self._ray.get(call)
         except self._ray.exceptions.RayError as error:
-            self._lost_on_end += 1
-            if self._lost_on_end >= LOSSES:
-                reason = str(error).strip().splitlines()[0]
-                raise InternalError(
-                    f"Ray's workers do not live: {reason}",
-                    "do all nodes have genred, and see the model under the same path?",
-                ) from None
+            self._await(actor, error)
             if attempt < ATTEMPTS:
                 waiting.append((job, attempt + 1))
             else:
                 yield failed(job, given_up(job, f"was lost ({type(error).__name__})"))
         else:
+            self._free.append(actor)
             self._lost_on_end = 0
             yield outcome
+
+    def _await(self, actor: Any, error: Exception) -> None:
+        """Give a lost actor no file before Ray has started it anew: it would be lost as well."""
+        self._lost_on_end += 1
+        if self._lost_on_end >= LOSSES:
+            reason = str(error).strip().splitlines()[0]
+            raise InternalError(
+                f"Ray's workers do not live: {reason}",
+                "do all nodes have genred, and see the model under the same path?",
+            ) from None
+        self._coming[actor.__ray_ready__.remote()] = actor
+
+    def _welcome(self, call: Any) -> None:
+        actor = self._coming.pop(call)
+        try:
+            self._ray.get(call)
+        except self._ray.exceptions.RayError as error:
+            time.sleep(AGAIN_S)
+            self._await(actor, error)
+        else:
+            self._free.append(actor)

@@ -111,7 +111,8 @@ class Recipe:
     ) -> Recipe:
         """With the model's path made absolute; the shipped model if none is named."""
         path = (model or shipped_model()).absolute()
-        return cls(str(path), provider, threads, by.model_dump_json())
+        # What was not set stays open: the model may recommend something.
+        return cls(str(path), provider, threads, by.model_dump_json(exclude_unset=True))
 
     def fingerprint(self) -> str:
         """Sixteen hex digits that differ where results may: model, judgement, version.

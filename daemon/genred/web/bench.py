@@ -48,7 +48,8 @@ class Bench:
     def __init__(self, model: Path | None, judgement: JudgementSettings, seconds: float) -> None:
         self._greeting = {
             "model": str(model) if model is not None else None,
-            "judgement": judgement.model_dump(mode="json"),
+            # What was not set stays open: the model may recommend something.
+            "judgement": judgement.model_dump(mode="json", exclude_unset=True),
         }
         self._seconds = seconds
         self._turn = asyncio.Lock()
