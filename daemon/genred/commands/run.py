@@ -153,7 +153,8 @@ def run(args: argparse.Namespace) -> int:
     frugal.begin()
     manager = from_environment(os.environ)
     try:
-        return _run(args, manager)
+        with _ended_at_once():
+            return _run(args, manager)
     except GenredError as error:
         manager.status(str(error))
         raise
@@ -411,6 +412,19 @@ def _look_on(
         return
     while not ended():
         time.sleep(POLL_S)
+
+
+@contextmanager
+def _ended_at_once() -> Iterator[None]:
+    """Ctrl-C ends the process there and then, until the engine runs and after it has ended.
+
+    Python's exception, raised while a library is imported, may be lost or come out as another one.
+    """
+    before = signal.signal(signal.SIGINT, signal.SIG_DFL)
+    try:
+        yield
+    finally:
+        signal.signal(signal.SIGINT, before)
 
 
 @contextmanager
