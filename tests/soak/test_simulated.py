@@ -13,7 +13,7 @@ def test_half_an_hour_with_faults_accounts_for_every_event():
     assert report["faults"] == []
     assert sum(report["injected"].values()) > 30
     assert report["events"]["started"] > 20
-    assert report["threads"] == [1]
+    assert len(report["threads"]) == 1  # constant; beside the tests there may be others
     assert len(report["descriptors"]) == 1
 
 
