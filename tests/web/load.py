@@ -133,7 +133,7 @@ async def upload(client: httpx.AsyncClient, clip: bytes) -> int:
     while True:
         answer = await client.post("/api/v1/classify", content=clip)
         if answer.status_code == 200:
-            assert answer.json()["segments"]
+            assert answer.json()["scores"]
             return again
         assert answer.status_code == 503, answer.text
         again += 1
