@@ -90,6 +90,8 @@ TRAIN_MAY_IMPORT = {
     "genred.judgement.smoother",
     "genred.resample",
     "genred.settings.judgement",
+    # the name of the processor
+    "genred.bench.machine",
     # the contract
     "genred.errors",
     "genred.labels",

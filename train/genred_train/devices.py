@@ -9,10 +9,10 @@ from typing import TYPE_CHECKING
 
 import torch
 
+from genred.bench.machine import processor
 from genred_train import run
 from genred_train.data import arrays
 from genred_train.data import corpus as corpora
-from genred_train.report.speed import processor
 
 if TYPE_CHECKING:
     from genred_train.console import Console

@@ -2,26 +2,25 @@
 
 from __future__ import annotations
 
-import platform
 import statistics
 import time
 from dataclasses import dataclass
-from pathlib import Path
 from typing import TYPE_CHECKING
 
 import numpy as np
 
+from genred.bench.machine import processor
 from genred.model.session import load_model
 
 if TYPE_CHECKING:
+    from pathlib import Path
+
     from genred.model.session import Model
 
 # A quick model is measured for so long, a slow one for so many windows at least: enough for a
 # median that a busy moment of the machine does not move.
 SECONDS = 0.5
 FEWEST = 9
-
-_CPUINFO = Path("/proc/cpuinfo")
 
 
 @dataclass(frozen=True, slots=True)
@@ -42,18 +41,6 @@ def measure(path: Path) -> Speed:
     model = load_model(path, threads=1)
     times = _times(model)
     return Speed(1000 * statistics.median(times), len(times), processor())
-
-
-def processor() -> str:
-    """What this machine's processor calls itself."""
-    try:
-        for line in _CPUINFO.read_text(encoding="utf-8", errors="replace").splitlines():
-            name, _, value = line.partition(":")
-            if name.strip() == "model name":
-                return " ".join(value.split())
-    except OSError:
-        pass
-    return platform.processor() or platform.machine()
 
 
 def _times(model: Model) -> list[float]:
