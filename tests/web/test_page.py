@@ -181,6 +181,27 @@ class TestPage:
                     assert page.evaluate(wide) == 0, size
                     keep(page, f"{size['width']}-{scheme}")
 
+    def test_what_happens_while_the_api_answers_is_kept(self, browser, serve):
+        """An event that overtakes the answer, which does not know it yet."""
+        served = serve(Heart(feed_view("on_air")))
+        with window(browser, served.url) as page:
+            overtaken = []
+
+            def answer(route):
+                if not overtaken:
+                    told = route.fetch()
+                    overtaken.append(True)
+                    served.tell(event(1, "changed", feed="on_air", previous="speech"))
+                    page.wait_for_function("document.querySelector('.changes .sure')")
+                    route.fulfill(response=told)
+                else:
+                    route.continue_()
+
+            page.route("**/api/v1/feeds/on_air", answer)
+            page.reload()
+            expect(page.locator("#card-on_air .source")).not_to_be_empty()
+            expect(page.locator("#card-on_air .changes")).to_contain_text("speech → jazz")
+
     def test_a_keyboard_is_enough(self, browser, serve):
         served = serve()
         with window(browser, served.url) as page:

@@ -41,8 +41,11 @@ export class Feed {
   fill(detail) {
     this.source.textContent = detail.synthetic ? "synthetic station" : detail.source;
     this.detail = detail;
-    this.state = detail.state;
-    this.events = detail.events.slice(-CHANGES);
+    // What was told live since the API was asked is newer than its answer.
+    if (!(this.state?.ts > detail.state.ts)) this.state = detail.state;
+    const known = new Map([...detail.events, ...this.events].map((each) => [`${each.ts} ${each.seq}`, each]));
+    const inOrder = [...known.values()].sort((one, other) => Date.parse(one.ts) - Date.parse(other.ts));
+    this.events = inOrder.slice(-CHANGES);
     this.show();
     this.list();
     this.past();
