@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import faulthandler
+import os
 import sys
 from collections import Counter
 from pathlib import Path
@@ -19,6 +20,9 @@ pytest_plugins = [
     for file in sorted((Path(__file__).parent / "rigs").glob("*.py"))
     if file.stem not in {"__init__", "ports", "proxy"}  # helpers of the rigs hold no fixtures
 ]
+
+# As the daemon has it: products of matrices are small here, and threads for them only spin.
+os.environ.setdefault("OPENBLAS_NUM_THREADS", "1")
 
 hypothesis.settings.register_profile(
     "busy",

@@ -9,10 +9,11 @@ from pathlib import Path
 from typing import TYPE_CHECKING, BinaryIO
 
 import av
+import numpy as np
 from av.error import ExitError, FFmpegError
 
 from genred.errors import InputError
-from genred.resample import Channel, Resampler
+from genred.resample import Channel, Resampler, one_channel
 from genred.sources.base import StreamInfo
 from genred.sources.decoder import Decoder, refuse
 from genred.sources.pace import Pacer
@@ -21,7 +22,6 @@ from genred.sources.text import clean
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-    import numpy as np
     from numpy.typing import NDArray
 
     from genred.clock import Clock
@@ -44,6 +44,9 @@ OPEN_TIMEOUT_S = 10.0
 """Longest search for the beginning of audio: FFmpeg would look through all of a damaged 10 GB."""
 PROBE_BYTES = 1_000_000
 """How far FFmpeg looks for a format it knows."""
+GATHER_S = 0.25
+"""What is decoded of a file is resampled in pieces of at least this length: a codec's frame of some
+20 ms costs nearly as much each."""
 ZERO_BYTES = 65_536
 """A file that begins with so many zeros (a sparse file, a download that never came) holds no format
 there is."""
@@ -156,22 +159,27 @@ def decode(path: Path | str, rate: int, channel: Channel = "mix") -> Iterator[ND
 
 
 def _mono(decoder: Decoder, resampler: Resampler) -> Iterator[NDArray[np.float32]]:
-    heard = 0
+    heard = held = pace = 0
+    parts: list[NDArray[np.float32]] = []
     try:
         for block, rate in decoder.blocks():
-            mono = resampler.push(block, rate)
+            if parts and (rate != pace or held >= GATHER_S * rate):
+                mono = resampler.push(np.concatenate(parts), pace)
+                parts, held = [], 0
+                if len(mono):
+                    yield mono
+            parts.append(one_channel(block, resampler.channel))
+            held, pace = held + len(block), rate
             heard += len(block)
-            if len(mono):
-                yield mono
     except FFmpegError as error:
         if heard == 0:
             refuse(decoder.name, error, remote=False)
         logger.warning("%s: breaks off (%s)", decoder.name, error.strerror)
     if heard == 0:
         raise InputError(f"{decoder.name}: there is no audio in it")
-    rest = resampler.flush()
-    if len(rest):
-        yield rest
+    for last in (resampler.push(np.concatenate(parts), pace), resampler.flush()):
+        if len(last):
+            yield last
 
 
 class FileSource:

@@ -11,6 +11,7 @@ import socket
 import sys
 from typing import TYPE_CHECKING, Any, Final
 
+from genred import frugal
 from genred.web.problem import Problem
 
 if TYPE_CHECKING:
@@ -169,4 +170,5 @@ class Bench:
 
 
 def _without_secrets(environ: Mapping[str, str]) -> dict[str, str]:
-    return {name: environ[name] for name in KEPT_VARIABLES if name in environ}
+    kept = {name: environ[name] for name in KEPT_VARIABLES if name in environ}
+    return frugal.ENVIRONMENT | kept
