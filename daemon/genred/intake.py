@@ -101,6 +101,7 @@ class FeedIntake:
         self._infos: list[tuple[int, StreamInfo]] = []
         self._arrivals: deque[tuple[int, float]] = deque()
         self._broken = True
+        self._epoch_at = 0
         self._pending_info: StreamInfo | None = None
         self._source_gaps = 0
         self._source_overflows = 0
@@ -184,6 +185,13 @@ class FeedIntake:
             samples = samples[len(piece) :]
         return True
 
+    def due(self) -> float:
+        """Seconds of audio that are still to come until there is a whole hop to take."""
+        # A hop never reaches across a gap: the one under way begins where its epoch does.
+        begun = max(self._ring.position, self._epoch_at)
+        held = 0 if self._broken else (self._ring.written - begun) % self.hop
+        return (self.hop - held) / self.rate
+
     def gap(self, reason: str) -> None:
         """Audio is missing here; the next block begins a new epoch."""
         if not self._broken:
@@ -241,6 +249,7 @@ class FeedIntake:
                     )
                 )
                 self._broken = False
+                self._epoch_at = index
             if self._pending_info is not None:
                 self._infos.append((index, self._pending_info))
                 self._pending_info = None

@@ -6,13 +6,13 @@ import argparse
 import os
 import re
 import signal
+import socket
 import sys
 import threading
-import time
-from contextlib import ExitStack, contextmanager
+from contextlib import ExitStack, contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Final
+from typing import TYPE_CHECKING, Final, Self
 
 from genred.commands.common import add_config_options, load
 from genred.commands.serving import LOGMEL_S, STRIP_S, web_publisher
@@ -36,8 +36,12 @@ if TYPE_CHECKING:
 STATION_FEED: Final = "station"
 """The feed's id when nothing is configured: the synthesised station."""
 
-POLL_S: Final = 0.2
-"""How often the main thread looks whether it is time to stop."""
+POLL_S: Final = 0.5
+"""How often the main thread looks whether a broker refuses, where that would be the end; of all
+else it is told."""
+
+RINGS: Final = 4096
+"""So many rings are heard as one."""
 
 STOP_S: Final = 5.0
 """A stop that takes longer than this is a fault, and is said to be one."""
@@ -330,6 +334,36 @@ class _Signals:
     reload: bool = False
 
 
+class _Bell:
+    """What the main thread sleeps by: rung by every signal, and from any thread for the end."""
+
+    def __init__(self) -> None:
+        self.stop = threading.Event()
+        self._heard, self._rung = socket.socketpair()
+        self._rung.setblocking(False)  # as Python wants it; one ring that waits is as good as many
+
+    def __enter__(self) -> Self:
+        self._before = signal.set_wakeup_fd(self._rung.fileno(), warn_on_full_buffer=False)
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        signal.set_wakeup_fd(self._before)
+        self._heard.close()
+        self._rung.close()
+
+    def end(self) -> None:
+        """Everything shall end: set :attr:`stop` and end a wait, or the next one."""
+        self.stop.set()
+        with suppress(OSError):  # full, or closed because nobody waits any more
+            self._rung.send(b"\0")
+
+    def wait(self, seconds: float | None) -> None:
+        """Sleep until it rings, at most ``seconds``."""
+        self._heard.settimeout(seconds)
+        with suppress(TimeoutError):
+            self._heard.recv(RINGS)
+
+
 @dataclass(frozen=True, slots=True)
 class _Watch:
     """Who looks on while the engine runs."""
@@ -346,15 +380,18 @@ def _supervise(engine: Engine, settings: Settings, duration: float | None, watch
     from genred.clock import SystemClock
     from genred.service.pulse import Reporter
 
-    stop = threading.Event()
     signals = _Signals()
     crash: list[BaseException] = []
+    bell = _Bell()
+    stop = bell.stop
 
     def work() -> None:
         try:
             engine.run(stop)
         except BaseException as error:  # noqa: BLE001 - told below, on the main thread
             crash.append(error)
+        finally:
+            bell.end()
 
     thread = threading.Thread(target=work, name="genred-engine", daemon=True)
     reporter = Reporter(watch.manager, engine.pulse, SystemClock())
@@ -371,8 +408,9 @@ def _supervise(engine: Engine, settings: Settings, duration: float | None, watch
         )
 
     with (
+        bell,
         _signals_into(signals, reload=watch.reloader is not None),
-        _stopped_after(duration, stop),
+        _stopped_after(duration, bell.end),
     ):
         thread.start()
         if watch.reloader is not None:
@@ -382,7 +420,7 @@ def _supervise(engine: Engine, settings: Settings, duration: float | None, watch
         reporter.start()
         frugal.settle()
         try:
-            _look_on(engine, settings, ended, dashboard=watch.dashboard)
+            _look_on(engine, settings, ended, bell, watch)
             failure = _refusal(watch.refused)
         finally:
             reporter.stop()
@@ -402,16 +440,16 @@ def _supervise(engine: Engine, settings: Settings, duration: float | None, watch
 
 
 def _look_on(
-    engine: Engine, settings: Settings, ended: Callable[[], bool], *, dashboard: bool
+    engine: Engine, settings: Settings, ended: Callable[[], bool], bell: _Bell, watch: _Watch
 ) -> None:
     """Keep the main thread, and the screen, until the end."""
-    if dashboard:
+    if watch.dashboard:
         from genred.dashboard.live import Dashboard
 
         Dashboard(engine.view, settings.dashboard).run(ended)
         return
     while not ended():
-        time.sleep(POLL_S)
+        bell.wait(None if watch.refused is None else POLL_S)
 
 
 @contextmanager
@@ -447,11 +485,11 @@ def _signals_into(signals: _Signals, *, reload: bool) -> Iterator[None]:
 
 
 @contextmanager
-def _stopped_after(seconds: float | None, stop: threading.Event) -> Iterator[None]:
+def _stopped_after(seconds: float | None, end: Callable[[], None]) -> Iterator[None]:
     if seconds is None:
         yield
         return
-    timer = threading.Timer(seconds, stop.set)
+    timer = threading.Timer(seconds, end)
     timer.daemon = True
     timer.start()
     try:

@@ -47,6 +47,10 @@ class Intake(Protocol):
         """
         ...
 
+    def due(self) -> float:
+        """Seconds of audio that are still to come until there is a whole hop to analyse."""
+        ...
+
     def gap(self, reason: str) -> None:
         """Audio is missing here: window, state and smoother start anew at the next block."""
         ...

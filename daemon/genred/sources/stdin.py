@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import fcntl
 import os
 import select
 from typing import TYPE_CHECKING, Final, Literal
@@ -31,8 +32,13 @@ READ_BYTES = 65536
 """At most so much a read: what a pipe holds on Linux."""
 
 GATHER_S: Final = 0.04
-"""What comes in little portions is read at most this often: each costs some work, however small it
-is, and a hop of the analysis is several times as long."""
+"""What comes in little portions, but faster than it would be heard, is read at most this often:
+each costs some work, however small it is."""
+LEAD_S: Final = 1.0
+"""A writer whose sound is ahead of the clock by so much does not write as it hears: it is read as
+fast as it writes. Above what a pipe (64 KiB) holds while the daemon starts."""
+AS_IT_HEARS: Final = 1.02
+"""A writer this much faster than real time still writes as it hears, after a burst perhaps."""
 
 _DTYPES: dict[str, str] = {"s16le": "<i2", "f32le": "<f4"}
 
@@ -83,31 +89,75 @@ class _PcmReading:
         """Pass on what comes until the end; how many frames that was."""
         reader = PcmReader(self._format, self._channels)
         resampler = Resampler(intake.rate, self._channel)
-        heard = 0
-        last = self._clock.monotonic()
+        pace = _Pace(self._clock)
+        second = self._rate * self._channels * np.dtype(_DTYPES[self._format]).itemsize
+        most = _pipe_bytes(fd) / 2 / second
+        heard, held, wanted = 0, b"", 0.0
         poll = select.poll()  # select() fails for descriptors from 1024 on
         poll.register(fd, select.POLLIN)
-        little = (
-            round(GATHER_S * self._rate) * self._channels * np.dtype(_DTYPES[self._format]).itemsize
-        )
         while not intake.stopping.is_set():
-            if not poll.poll(POLL_S * 1000):
-                if self._clock.monotonic() - last > STALL_S:
+            if poll.poll(POLL_S * 1000):
+                data = os.read(fd, READ_BYTES)
+                pace.came(len(data) / second)
+                held += data
+                if data and len(data) < READ_BYTES and pace.as_heard and len(held) < wanted:
+                    continue  # the rest of the hop is just about to come
+            elif held:
+                data = held  # or not: a pause
+            else:
+                if pace.quiet_s > STALL_S:
                     intake.gap("no samples are coming in")
                     resampler.reset()
                 continue
-            data = os.read(fd, READ_BYTES)
+            frames = reader.push(held)
+            heard, held = heard + len(frames), b""
+            if not intake.write_all(resampler.push(frames, self._rate)):
+                break
             if not data:
                 intake.write_all(resampler.flush())
                 break
-            last = self._clock.monotonic()
-            frames = reader.push(data)
-            heard += len(frames)
-            if not intake.write_all(resampler.push(frames, self._rate)):
-                break
-            if len(data) < little:
+            rest_s = intake.due() + resampler.latency_s
+            wanted = rest_s * second
+            if pace.as_heard:
+                # Asleep until the hop is there, or the pipe half full: what came meanwhile in
+                # many portions costs no more than one.
+                intake.stopping.wait(min(rest_s, most))
+            elif len(data) < GATHER_S * second:
                 intake.stopping.wait(GATHER_S)
         return heard
+
+
+class _Pace:
+    """Does a writer write as it hears, or as fast as it can."""
+
+    def __init__(self, clock: Clock) -> None:
+        self._clock = clock
+        self._lead_s = 0.0
+        self._at = clock.monotonic()
+
+    def came(self, seconds: float) -> None:
+        """So much sound has come, just now."""
+        now = self._clock.monotonic()
+        self._lead_s = max(self._lead_s - AS_IT_HEARS * (now - self._at), 0.0) + seconds
+        self._at = now
+
+    @property
+    def as_heard(self) -> bool:
+        """Is its sound no further than that ahead of the clock."""
+        return self._lead_s <= LEAD_S
+
+    @property
+    def quiet_s(self) -> float:
+        """For how long nothing has come."""
+        return self._clock.monotonic() - self._at
+
+
+def _pipe_bytes(fd: int) -> int:
+    """What the pipe ``fd`` holds; where it is none, what pipes hold as a rule."""
+    try:
+        return fcntl.fcntl(fd, fcntl.F_GETPIPE_SZ)
+    except OSError:
+        return READ_BYTES
 
 
 class PcmSource(_PcmReading):
