@@ -6,12 +6,13 @@ The pure middle of genred: no threads, no clock, no outside. The daemon's engine
 
 from __future__ import annotations
 
+from dataclasses import dataclass
 from typing import TYPE_CHECKING, Final, NamedTuple
 
 import numpy as np
 
 from genred.judgement.gate import peak_dbfs, rms_dbfs
-from genred.judgement.judge import Change, Judge
+from genred.judgement.judge import Change, Holding, Judge, Standing
 from genred.judgement.smoother import Smoother
 
 if TYPE_CHECKING:
@@ -52,6 +53,51 @@ class Decision(NamedTuple):
     """Is all as it was, but for scores and level."""
 
 
+@dataclass(frozen=True, slots=True)
+class Judged:
+    """What one hop of some feeds came to, in columns: all of it at once costs what one does.
+
+    Going through it gives a :class:`Decision` for each.
+    """
+
+    rows: NDArray[np.int64]
+    ends: NDArray[np.float64]
+    levels: Floats
+    peaks: Floats
+    logmel: Floats
+    raw: Floats
+    """As of :class:`Decision`, but with numbers for everybody; so is ``smoothed``."""
+    smoothed: Floats
+    whole: NDArray[np.bool_]
+    """Has a whole window been heard, so that ``smoothed`` says something."""
+    heard: NDArray[np.bool_]
+    """The same for ``raw``: is the gate open besides."""
+    changes: dict[int, tuple[Change, ...]]
+    """What has changed, of those places where not all is as it was but for scores and level."""
+
+    def __len__(self) -> int:
+        """How many feeds."""
+        return len(self.rows)
+
+    def __getitem__(self, place: int) -> Decision:
+        """What the feed at a place came to."""
+        return Decision(
+            self.rows.item(place),
+            self.ends.item(place),
+            self.levels.item(place),
+            self.peaks.item(place),
+            self.logmel[place],
+            self.raw[place] if self.heard[place] else None,
+            self.smoothed[place] if self.whole[place] else None,
+            self.changes.get(place, ()),
+            place not in self.changes,
+        )
+
+    def __iter__(self) -> Iterator[Decision]:
+        """Each feed's decision."""
+        return (self[place] for place in range(len(self)))
+
+
 class Analyser:
     """Judges some feeds, each a row with a state of its own; rows may come and go.
 
@@ -72,9 +118,7 @@ class Analyser:
             if advice
             else (1.0, 1.0, 1.0)
         )
-        kinds = [label.kind for label in metadata.labels]
-        self._kind = np.array([list(dict.fromkeys(kinds)).index(kind) for kind in kinds])
-        self._member = np.eye(self._kind.max() + 1, dtype=np.float32)[self._kind]
+        self._holding = Holding(metadata.labels)
         self._stream = model.stream(0, pictures=pictures)
         self._belief: Floats
         self._heard: NDArray[np.int64]
@@ -90,20 +134,22 @@ class Analyser:
         by = [each.suited(self._advice) for each in by]
         belief = self._smoother.unknowing(len(rows))
         heard = np.zeros(len(rows), np.int64)
+        self._standing = Standing(metadata, len(rows))
         judges = []
         for row, (former, each) in enumerate(zip(rows, by, strict=True)):
             if former is None:
-                judges.append(Judge(metadata, each))
+                judges.append(Judge(metadata, each, self._standing, row))
                 continue
             belief[row] = self._belief[former]
             heard[row] = self._heard[former]
             judges.append(self.judges[former])
             judges[-1].by = each
+            judges[-1].move(self._standing, row)
         self._stream.arrange(rows)
         self._belief, self._heard, self.judges = belief, heard, judges
         self._steady = np.array([judge.steady for judge in judges], np.int64)
-        self._enter = np.array([each.enter for each in by])
-        self._exit = np.array([each.exit for each in by])
+        self._enter = np.array([each.enter for each in by]).reshape(-1, 1)
+        self._exit = np.array([each.exit for each in by]).reshape(-1, 1)
         self._silence = np.array([each.silence_dbfs for each in by])
         hop_s = metadata.hop / metadata.sample_rate
         self._change = np.array(
@@ -141,69 +187,51 @@ class Analyser:
         for start in range(0, len(rows), self.batch):
             part = slice(start, start + self.batch)
             self.inbox[: len(rows[part])] = audio[part]
-            made = self.take(rows[part], ends[part])
+            made = list(self.take(rows[part], ends[part]))
             if len(rows) > self.batch:
                 made = [each._replace(logmel=each.logmel.copy()) for each in made]
             decisions += made
         return decisions
 
-    def take(self, rows: Sequence[int], ends: Sequence[float]) -> list[Decision]:
+    def take(self, rows: Sequence[int], ends: Sequence[float]) -> Judged:
         """Take one hop of each of at most :attr:`batch` ``rows``, as it lies in :attr:`inbox`."""
         metadata = self.model.metadata
-        audio = self.inbox[: len(rows)]
-        levels, peaks = self._levels(audio)
-        index = np.asarray(rows)
+        levels, peaks = self._levels(self.inbox[: len(rows)])
+        index, times = np.array(rows, np.int64), np.array(ends)
         logits, logmel = self._stream.step(rows)
         raw = self.model.probabilities(logits)
-        self._heard[index] += metadata.hop
-        whole = self._heard[index] >= metadata.window
-        loud = levels >= self._silence[index]
-        change = self._change[index]
+        heard = self._heard[index] + metadata.hop
+        self._heard[index] = heard
+        whole = heard >= metadata.window
         weighed = self._smoother.update(
-            self._belief[index], raw, change, self._evidence[index], self._kind_evidence[index]
+            self._belief[index],
+            raw,
+            self._change[index],
+            self._evidence[index],
+            self._kind_evidence[index],
         )
         shown = self._smoother.shown(weighed, *self._temperatures)
-        # Nearly always all goes on as it was. That is seen for all rows at once; the others are
-        # judged one by one, and theirs is the belief that is computed anew.
+        # Nearly always all goes on as it was. That is seen and set down for all rows at once; the
+        # others are judged one by one, and theirs is the belief that is computed anew.
         standing = self._steady[index]
-        held = shown[np.arange(len(rows)), standing]
-        steady = whole & loud & (standing >= 0) & (held >= self._exit[index])
-        steady &= self._unopposed(shown, self._enter[index])[np.arange(len(rows)), standing]
-        doubtful = np.flatnonzero(~steady).tolist()
-        changes = self._judge(doubtful, rows, ends, levels, whole, raw, weighed, shown)
+        places = np.arange(len(rows))
+        holds = self._holding.holds(shown, self._enter[index], self._exit[index])
+        steady = holds[places, standing] & (standing >= 0) & whole
+        steady &= levels >= self._silence[index]
+        opened, changes = whole, {}
+        if steady.all():
+            sure = self._holding.sure(shown)[places, standing]
+            self._standing.hold(index, raw, sure.astype(np.float64), times)
+        else:
+            held = np.flatnonzero(steady)
+            sure = self._holding.sure(shown[held])[places[: len(held)], standing[held]]
+            self._standing.hold(index[held], raw[held], sure.astype(np.float64), times[held])
+            doubtful = np.flatnonzero(~steady).tolist()
+            changes = self._judge(doubtful, rows, ends, levels, whole, raw, weighed, shown)
+            opened = whole.copy()
+            opened[doubtful] &= [self.judges[rows[place]].gate.open for place in doubtful]
         self._belief[index] = weighed
-        decisions = []
-        for position, (row, end, level, peak, surely, holds, heard) in enumerate(
-            zip(
-                rows,
-                ends,
-                levels.tolist(),
-                peaks.tolist(),
-                held.tolist(),
-                steady.tolist(),
-                whole.tolist(),
-                strict=True,
-            )
-        ):
-            if holds:
-                self.judges[row].hold(raw[position], surely, end)
-                decisions.append(
-                    Decision(
-                        row, end, level, peak, logmel[position], raw[position], shown[position],
-                        (), True,
-                    )
-                )  # fmt: skip
-                continue
-            told, was_open = changes[position]
-            decisions.append(
-                Decision(
-                    row, end, level, peak, logmel[position],
-                    raw[position] if heard and was_open else None,
-                    shown[position] if heard else None,
-                    told,
-                )
-            )  # fmt: skip
-        return decisions
+        return Judged(index, times, levels, peaks, logmel, raw, shown, whole, opened, changes)
 
     def run(self, row: int, audio: Floats, ends: Sequence[float]) -> Iterator[Decision]:
         """Take ``row`` through ``audio`` ``[hops, hop]``, which end at ``ends``: for files.
@@ -240,16 +268,17 @@ class Analyser:
             believed[hop] = belief[0]
         self._belief[row] = belief[0]
         shown = smoother.shown(believed, *self._temperatures)
-        firm = (shown >= self._exit[row]) & (whole & (levels >= self._silence[row]))[:, None]
-        firm &= self._unopposed(shown, self._enter[one])
-        columns = (levels.tolist(), peaks.tolist(), shown.tolist(), firm.tolist())
+        firm = self._holding.holds(shown, self._enter[one], self._exit[one])
+        firm &= (whole & (levels >= self._silence[row]))[:, None]
+        sure = self._holding.sure(shown)
+        columns = (levels.tolist(), peaks.tolist(), sure.tolist(), firm.tolist())
         standing = judge.steady
-        for hop, (end, level, peak, sure, holds) in enumerate(zip(ends, *columns, strict=True)):
+        for hop, (end, level, peak, likely, holds) in enumerate(zip(ends, *columns, strict=True)):
             changes: list[Change] = []
             heard = raw[hop] if whole[hop] and opened[hop] else None
             steady = standing >= 0 and holds[standing]
             if steady:
-                judge.hold(raw[hop], sure[standing], end)
+                judge.hold(raw[hop], likely[standing], end)
             else:
                 dead_before = judge.gate.dead_air
                 judge.listen(level, end)
@@ -261,13 +290,6 @@ class Analyser:
                 row, end, level, peak, logmel[hop], heard,
                 shown[hop] if whole[hop] else None, tuple(changes), steady,
             )  # fmt: skip
-
-    def _unopposed(self, shown: Floats, enter: NDArray[np.float64]) -> NDArray[np.bool_]:
-        """Which labels ``[rows, labels]`` could stand: no other kind is as sure as ``enter``."""
-        sure = shown @ self._member >= enter[:, None]
-        first = np.where(sure.any(axis=1), sure.argmax(axis=1), -1)[:, None]
-        unopposed: NDArray[np.bool_] = (first == -1) | (first == self._kind)
-        return unopposed
 
     def _levels(self, audio: Floats) -> tuple[Floats, Floats]:
         """RMS and peak levels of ``audio``; what is no sound in it becomes silence.
@@ -293,13 +315,11 @@ class Analyser:
         raw: Floats,
         belief: Floats,
         shown: Floats,
-    ) -> dict[int, tuple[tuple[Change, ...], bool]]:
+    ) -> dict[int, tuple[Change, ...]]:
         """Judge the rows at ``positions``; puts right their beliefs, which are taken as heard.
 
-        Returns for each what has changed and whether the gate is open.
+        Returns for each what has changed.
         """
-        if not positions:
-            return {}
         judges = [self.judges[rows[position]] for position in positions]
         dead_before = [judge.gate.dead_air for judge in judges]
         gates = [
@@ -323,5 +343,5 @@ class Analyser:
                 heard = raw[position] if gate.open else None
                 changes = judge.decide(heard, shown[position], dead)
             self._steady[rows[position]] = judge.steady
-            told[position] = tuple(changes), gate.open
+            told[position] = tuple(changes)
         return told

@@ -13,10 +13,12 @@ from collections import deque
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Final
 
+import numpy as np
+
 from genred import __version__
 from genred.analysis import Analyser
 from genred.clock import SUSPENDED_S
-from genred.feed import Display, Feed, FeedSetup, Kept
+from genred.feed import Display, Feed, FeedSetup, Kept, Ledger
 from genred.intake import Chunk, FeedIntake
 from genred.messages import Message, NodeInfo, SourceStatus
 from genred.publishers.base import FeedInfo
@@ -28,7 +30,6 @@ from genred.views import NodeView
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-    import numpy as np
     from numpy.typing import NDArray
 
     from genred.clock import Clock
@@ -107,8 +108,17 @@ class Engine:
             [setup.judgement for setup in setups],
             pictures=self._display.logmel_s > 0,
         )
+        self._ledger = Ledger(model.metadata, len(setups))
         self.feeds = [self._feed(row, setup) for row, setup in enumerate(setups)]
+        self._index()
+
+    def _index(self) -> None:
+        """Set down by row what is asked of feeds with every hop."""
         self._rows = {feed.intake: row for row, feed in enumerate(self.feeds)}
+        self._intakes = [feed.intake for feed in self.feeds]
+        self._infos = [feed.info for feed in self.feeds]
+        self._told = [feed.status_told for feed in self.feeds]
+        self._slots = list(self._analyser.inbox)
 
     def _feed(self, row: int, setup: FeedSetup) -> Feed:
         metadata = self.model.metadata
@@ -130,6 +140,8 @@ class Engine:
             metadata,
             self._display,
             Supervisor(intake, self._clock),
+            self._ledger,
+            row,
         )
 
     @property
@@ -210,10 +222,12 @@ class Engine:
         fresh = []
         with self._lock:
             self._analyser.arrange(rows, judgements)
+            self._ledger = Ledger(self.model.metadata, len(rows))
             feeds = []
             for row, each in enumerate(wanted.feeds):
                 if isinstance(each, Kept):
                     feeds.append(self.feeds[former[each.id]])
+                    feeds[-1].move(self._ledger, row)
                     continue
                 feed = self._feed(row, each)
                 if feed.id in gone:
@@ -221,7 +235,7 @@ class Engine:
                 feeds.append(feed)
                 fresh.append(feed)
             self.feeds = feeds
-            self._rows = {feed.intake: row for row, feed in enumerate(feeds)}
+            self._index()
         self._news = True
         self._heartbeat_s, self._scores = wanted.heartbeat_s, wanted.scores
         self._next_heartbeat = self._clock.monotonic()  # all is told anew, at once
@@ -255,14 +269,12 @@ class Engine:
         while waiting > 0:
             rows: list[int] = []
             chunks: list[Chunk] = []
-            inbox = self._analyser.inbox
-            called = {
-                self._rows.get(self._ready.popleft()) for _ in range(min(waiting, len(inbox)))
-            }
-            waiting -= len(inbox)
+            most = len(self._slots)
+            called = {self._rows.get(self._ready.popleft()) for _ in range(min(waiting, most))}
+            waiting -= most
             # In their order: a batch of all rows is then taken as it is.
             for row in sorted(each for each in called if each is not None):
-                chunk = self._take(row, inbox[len(rows)])
+                chunk = self._take(row, self._slots[len(rows)])
                 if chunk is not None:
                     rows.append(row)
                     chunks.append(chunk)
@@ -273,10 +285,9 @@ class Engine:
 
     def _take(self, row: int, out: NDArray[np.float32]) -> Chunk | None:
         """Take a hop of a feed that has called, if that was why."""
-        feed = self.feeds[row]
-        intake = feed.intake
+        intake = self._intakes[row]
         intake.taken_up()
-        if intake.status is not feed.status_told:
+        if intake.status is not self._told[row]:
             self._news = True
         chunk = intake.take(out)
         if chunk is None:
@@ -284,25 +295,40 @@ class Engine:
         if chunk.fresh:
             self._begin_anew(row, chunk.start)
         elif chunk.shifted:
-            self._shift(feed, chunk.shifted)
+            self._shift(self.feeds[row], chunk.shifted)
         if intake.available() >= intake.hop:
             intake.call_again()
         return chunk
 
     def _judge(self, rows: list[int], chunks: list[Chunk]) -> None:
-        """Judge a batch as it lies in the analyser's inbox, and tell what has come of it."""
-        decisions = self._analyser.take(rows, [chunk.end for chunk in chunks])
-        now = self._clock.monotonic()
+        """Judge a batch as it lies in the analyser's inbox, and tell what has come of it.
+
+        Feeds of which there is nothing to say are not even looked at: what they came to goes into
+        the ledger, all at once.
+        """
+        judged = self._analyser.take(rows, [chunk.end for chunk in chunks])
+        lags_s = self._clock.monotonic() - np.array([chunk.arrived for chunk in chunks])
+        news = set(judged.changes)
         told: list[Message | None] = []
         with self._lock:
-            for decision, chunk in zip(decisions, chunks, strict=True):
-                feed = self.feeds[decision.row]
-                same = feed.take(decision, chunk, now - chunk.arrived)
-                if not same:
-                    told += feed.events(decision.changes, decision.end)
-                    told.append(feed.state_if_changed(decision.end))
-                if self._scores:
-                    told.append(feed.scores())
+            for place in self._ledger.take(judged, lags_s).tolist():
+                supervisor = self.feeds[rows[place]].supervisor
+                supervisor.heard(judged.peaks.item(place), self._ledger.hop_s)
+            for place, (row, chunk) in enumerate(zip(rows, chunks, strict=True)):
+                if chunk.info is not self._infos[row]:
+                    self._infos[row] = self.feeds[row].info = chunk.info
+                    news.add(place)
+                elif chunk.shifted:
+                    news.add(place)
+            if self._display.logmel_s > 0:
+                for row, logmel in zip(rows, judged.logmel, strict=True):
+                    self.feeds[row].picture(logmel)
+            for place in sorted(news):
+                feed, end = self.feeds[rows[place]], chunks[place].end
+                told += feed.events(judged.changes.get(place, ()), end)
+                told.append(feed.state_if_changed(end))
+            if self._scores:
+                told += [self.feeds[row].scores() for row in rows]
         if told:
             self._tell(*told)
 
@@ -323,7 +349,7 @@ class Engine:
             status = feed.supervisor.look()
             if status is not feed.status_told:
                 went = feed.status_told is not None and feed.status_told.online
-                feed.status_told = status
+                self._told[row] = feed.status_told = status
                 if went and not status.online:
                     self._begin_anew(row, now)
                 with self._lock:
@@ -395,7 +421,7 @@ class Engine:
         row = self.feeds.index(feed)
         now = self._clock.now()
         self._begin_anew(row, now)
-        feed.status_told = feed.supervisor.look()
+        self._told[row] = feed.status_told = feed.supervisor.look()
         with self._lock:
             state, health = feed.state_if_changed(now), feed.health(now)
         self._tell(state, health)

@@ -20,13 +20,16 @@ from genred.messages import (
     SourceStatus,
 )
 from genred.service.pulse import FeedPulse
+from genred.sources.supervisor import ZERO_DBFS
 from genred.views import FeedView, Segment
 
 if TYPE_CHECKING:
+    from collections.abc import Iterable
+
     from numpy.typing import NDArray
 
-    from genred.analysis import Decision
-    from genred.intake import Chunk, FeedIntake
+    from genred.analysis import Judged
+    from genred.intake import FeedIntake
     from genred.judgement.judge import Change, Judge
     from genred.model.metadata import ModelMetadata
     from genred.settings.feeds import FeedSettings
@@ -76,6 +79,63 @@ class Display:
     strip_s: float = 0.0
 
 
+class Ledger:
+    """What was heard of many feeds last, and how much: a row each, written for all at once."""
+
+    def __init__(self, metadata: ModelMetadata, rows: int) -> None:
+        labels = len(metadata.labels)
+        self.hop_s = metadata.hop / metadata.sample_rate
+        self.there = np.zeros(rows, np.bool_)
+        """Is anything on: false once the audio is away."""
+        self.whole = np.zeros(rows, np.bool_)
+        self.heard = np.zeros(rows, np.bool_)
+        self.end = np.zeros(rows)
+        self.level = np.full(rows, FLOOR_DBFS, np.float32)
+        self.peaks = np.full((rows, max(1, round(PEAK_HOLD_S / self.hop_s))), FLOOR_DBFS, "f4")
+        self.raw = np.zeros((rows, labels), np.float32)
+        self.smoothed = np.zeros((rows, labels), np.float32)
+        self.lag_ms = np.zeros(rows)
+        self.judged = np.zeros(rows, np.int64)
+        """Hops."""
+        self.decisions = np.zeros(rows, np.int64)
+        """Hops at whose end a whole window had been heard."""
+        self._zeros = np.zeros(rows, np.bool_)
+
+    def take(self, judged: Judged, lags_s: NDArray[np.float64]) -> NDArray[np.intp]:
+        """Set down what some feeds came to, and how late each was.
+
+        Returns the places in ``judged`` of those that were nothing but zeros, now or before.
+        """
+        rows = judged.rows
+        self.there[rows] = True
+        self.whole[rows] = judged.whole
+        self.heard[rows] = judged.heard
+        self.end[rows] = judged.ends
+        self.level[rows] = judged.levels
+        self.raw[rows] = judged.raw
+        self.smoothed[rows] = judged.smoothed
+        self.lag_ms[rows] = lags_s * 1000
+        count = self.judged[rows]
+        self.peaks[rows, count % self.peaks.shape[1]] = judged.peaks
+        self.judged[rows] = count + 1
+        self.decisions[rows] += judged.whole
+        zeros = judged.peaks <= ZERO_DBFS
+        either = zeros | self._zeros[rows]
+        self._zeros[rows] = zeros
+        return np.flatnonzero(either)
+
+    def forget(self, row: int) -> None:
+        """Nothing that was heard is on any more."""
+        self.there[row] = False
+        self.peaks[row] = FLOOR_DBFS
+
+    def take_over(self, row: int, other: Ledger, theirs: int) -> None:
+        """Let ``row`` be as ``theirs`` of ``other``."""
+        for name, column in vars(self).items():
+            if isinstance(column, np.ndarray):
+                column[row] = getattr(other, name)[theirs]
+
+
 class Feed:
     """A feed's memory on the analysis side; touched by the engine's thread alone."""
 
@@ -88,6 +148,8 @@ class Feed:
         metadata: ModelMetadata,
         display: Display,
         supervisor: Supervisor,
+        ledger: Ledger,
+        row: int,
     ) -> None:
         self.id = setup.settings.id
         self.settings = setup.settings
@@ -106,43 +168,40 @@ class Feed:
         )
         self._frame_rate = metadata.sample_rate / metadata.front_end.hop_length
         self._display = display
-        self._hop_s = hop_s = metadata.hop / metadata.sample_rate
-        shown = round(display.logmel_s / hop_s)
+        self._ledger, self._row = ledger, row
+        shown = round(display.logmel_s / ledger.hop_s)
         self._logmel: deque[NDArray[np.float32]] = deque(maxlen=shown) if shown else _NOTHING
-        self._peaks: deque[float] = deque([FLOOR_DBFS], maxlen=max(1, round(PEAK_HOLD_S / hop_s)))
         self._segments: list[Segment] = []
         self._events: deque[FeedEvent] = deque(maxlen=EVENTS_KEPT)
         self._seq = {"state": 0, "event": 0, "scores": 0, "health": 0}
-        self._decision: Decision | None = None
-        self._info: StreamInfo | None = None
-        self._decisions = 0
-        self._judged = 0
-        self._lag_ms = 0.0
+        self.info: StreamInfo | None = None
+        """What the source told of itself as of what was heard last."""
         self._state_told: tuple[object, ...] = ()
 
-    def take(self, decision: Decision, chunk: Chunk, lag_s: float) -> bool:
-        """Remember a decision, the chunk it came of and how late it was.
+    def move(self, ledger: Ledger, row: int) -> None:
+        """Have another row from now on, which is as the one before."""
+        ledger.take_over(row, self._ledger, self._row)
+        self._ledger, self._row = ledger, row
 
-        Tells whether all is as it was, so that there is nothing to say.
-        """
-        self._decision = decision
-        same = decision.steady and chunk.info is self._info and not chunk.shifted
-        self._info = chunk.info
-        self._lag_ms = lag_s * 1000
-        self._judged += 1
-        self.supervisor.heard(decision.peak_dbfs, self._hop_s)
-        if decision.smoothed is not None:
-            self._decisions += 1
-        self._peaks.append(decision.peak_dbfs)
-        if self._logmel.maxlen:
-            self._logmel.append(decision.logmel.T * self._to_natural)
-        return same
+    def picture(self, logmel: NDArray[np.float32]) -> None:
+        """Keep the new frames ``[n_mels, frames]`` for a display."""
+        self._logmel.append(logmel.T * self._to_natural)
 
     def forget(self) -> None:
         """Nothing that was heard is on any more: the audio is away."""
-        self._decision = None
-        self._peaks.clear()
-        self._peaks.append(FLOOR_DBFS)
+        self._ledger.forget(self._row)
+
+    @property
+    def _there(self) -> bool:
+        return bool(self._ledger.there[self._row])
+
+    @property
+    def _level_dbfs(self) -> float:
+        return round(self._ledger.level.item(self._row), 1) if self._there else FLOOR_DBFS
+
+    def _ts(self, now: float) -> float:
+        """The end of what was heard last; ``now`` where nothing is being heard."""
+        return self._ledger.end.item(self._row) if self._there else now
 
     def shift(self, seconds: float) -> None:
         """Move all that is remembered in time: the system clock was set."""
@@ -156,7 +215,7 @@ class Feed:
             for each in self._segments
         ]
 
-    def events(self, changes: tuple[Change, ...] | list[Change], ts: float) -> list[FeedEvent]:
+    def events(self, changes: Iterable[Change], ts: float) -> list[FeedEvent]:
         """Messages for ``changes`` that were noticed at ``ts``; remembers segments and events."""
         return [self._event(change, ts) for change in changes]
 
@@ -183,7 +242,7 @@ class Feed:
             previous_seconds=(
                 round((previous.end or ts) - previous.start, 3) if previous is not None else None
             ),
-            title=self._info.title if self._info is not None else None,
+            title=self.info.title if self.info is not None else None,
         )
         if change.event in (EventType.STARTED, EventType.CHANGED):
             self._segments.append(segment)
@@ -202,26 +261,26 @@ class Feed:
 
     def state(self, now: float) -> FeedState:
         """What is on, as a message; ``now`` is its time where nothing is being heard."""
-        decision, segment = self._decision, self._judge.segment
-        smoothed = decision.smoothed if decision is not None else None
+        ledger, row, segment = self._ledger, self._row, self._judge.segment
+        smoothed = ledger.smoothed[row] if self._there and ledger.whole[row] else None
         return FeedState(
             feed=self.id,
-            ts=decision.end if decision is not None else now,
+            ts=self._ts(now),
             seq=self._next("state"),
             label=segment.label if segment is not None else UNKNOWN,
             kind=segment.kind if segment is not None else Kind.UNKNOWN.value,
             confidence=round(segment.confidence, 4) if segment is not None else 0.0,
             since=segment.start if segment is not None else None,
             scores=self._scores(smoothed),
-            level_dbfs=round(decision.level_dbfs, 1) if decision is not None else FLOOR_DBFS,
+            level_dbfs=self._level_dbfs,
             dead_air=self._judge.gate.dead_air,
-            station=self._info.station if self._info is not None else None,
-            title=self._info.title if self._info is not None else None,
+            station=self.info.station if self.info is not None else None,
+            title=self.info.title if self.info is not None else None,
         )
 
     def state_if_changed(self, now: float) -> FeedState | None:
         """The state, if something in it has changed that people would call a change."""
-        segment, info = self._judge.segment, self._info
+        segment, info = self._judge.segment, self.info
         telling = (
             segment.label if segment is not None else None,
             segment.kind if segment is not None else None,
@@ -238,38 +297,36 @@ class Feed:
 
     def scores(self) -> FeedScores | None:
         """The newest decision in full; None where it is not one."""
-        decision = self._decision
-        if decision is None or decision.smoothed is None:
+        ledger, row = self._ledger, self._row
+        if not (self._there and ledger.whole[row]):
             return None
         segment = self._judge.segment
         return FeedScores(
             feed=self.id,
-            ts=decision.end,
+            ts=ledger.end.item(row),
             seq=self._next("scores"),
-            raw=self._scores(decision.raw),
-            smoothed=self._scores(decision.smoothed),
+            raw=self._scores(ledger.raw[row] if ledger.heard[row] else None),
+            smoothed=self._scores(ledger.smoothed[row]),
             label=segment.label if segment is not None else UNKNOWN,
-            level_dbfs=round(decision.level_dbfs, 1),
+            level_dbfs=self._level_dbfs,
         )
 
     def health(self, now: float) -> FeedHealth:
         """How well it is being heard, as a message."""
-        intake = self.intake
+        intake, ledger, row = self.intake, self._ledger, self._row
         return FeedHealth(
             feed=self.id,
-            ts=self._decision.end if self._decision is not None else now,
+            ts=self._ts(now),
             seq=self._next("health"),
             status=self.supervisor.status.value,
             heard_seconds=round(intake.heard_samples / intake.rate, 3),
-            decisions=self._decisions,
+            decisions=ledger.decisions.item(row),
             overflows=intake.overflows,
             dropped_seconds=round(intake.dropped_samples / intake.rate, 3),
             gaps=intake.gaps,
             reconnects=intake.reconnects,
-            lag_ms=round(self._lag_ms, 2),
-            level_dbfs=(
-                round(self._decision.level_dbfs, 1) if self._decision is not None else FLOOR_DBFS
-            ),
+            lag_ms=round(ledger.lag_ms.item(row), 2),
+            level_dbfs=self._level_dbfs,
             drift_ppm=round(intake.drift_ppm, 1),
             last_error=self.supervisor.reason or intake.last_error,
         )
@@ -286,7 +343,7 @@ class Feed:
             status=self.supervisor.status,
             interrupted=self.intake.interrupted,
             written=self.intake.written_samples,
-            judged=self._judged,
+            judged=self._ledger.judged.item(self._row),
             waiting=self.intake.available() >= self.intake.hop,
             label=segment.label if segment is not None else UNKNOWN,
             confidence=segment.confidence if segment is not None else 0.0,
@@ -302,7 +359,7 @@ class Feed:
         seq = dict(self._seq)
         state, health = self.state(now), self.health(now)
         self._seq = seq
-        chunks = min(len(self._logmel), math.ceil(min(logmel_s / self._hop_s, MOST_CHUNKS)))
+        chunks = min(len(self._logmel), math.ceil(min(logmel_s / self._ledger.hop_s, MOST_CHUNKS)))
         logmel = (
             np.concatenate([self._logmel[at] for at in range(-chunks, 0)])
             if chunks
@@ -319,12 +376,12 @@ class Feed:
             state=state,
             health=health,
             now=state.ts,
-            peak_dbfs=max(self._peaks),
+            peak_dbfs=self._ledger.peaks[self._row].max().item(),
             logmel=logmel,
             frame_rate=self._frame_rate,
             segments=tuple(segments),
             events=tuple(self._events),
-            truth=self._info.truth if self._info is not None else None,
+            truth=self.info.truth if self.info is not None else None,
         )
 
     def _scores(self, values: NDArray[np.float32] | None) -> dict[str, float]:

@@ -37,8 +37,8 @@ sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 
 from genred.analysis import Analyser
 from genred.clock import FakeClock
-from genred.feed import Display, Feed, FeedSetup
-from genred.intake import Chunk, FeedIntake
+from genred.feed import Display, Feed, FeedSetup, Ledger
+from genred.intake import FeedIntake
 from genred.messages import NodeInfo
 from genred.model.session import load_model
 from genred.publishers.base import FeedInfo
@@ -223,6 +223,7 @@ class Node:
         self.decisions = 0
         self.messages: Counter[str] = Counter()
         self.events: Counter[str] = Counter()
+        self.ledger = Ledger(self.replay.metadata, len(ids))
         self.feeds = [self._feed(row, name) for row, name in enumerate(ids)]
         self.playing = [Playing(programme(seed, name, mean_s)) for name in ids]
         self._due = [(each.at, row) for row, each in enumerate(self.playing)]
@@ -237,7 +238,10 @@ class Node:
         runner = FeedRunner(setup.source, intake, self.clock, retry=True)
         watch = Supervisor(intake, self.clock)
         watch.look()
-        return Feed(setup, intake, runner, self.analyser.judges[row], meta, Display(), watch)
+        judge = self.analyser.judges[row]
+        feed = Feed(setup, intake, runner, judge, meta, Display(), watch, self.ledger, row)
+        feed.info = StreamInfo()
+        return feed
 
     def info(self) -> NodeInfo:
         labels = list(self.replay.metadata.label_names)
@@ -269,14 +273,15 @@ class Node:
                 playing.number, playing.settled, playing.asked = row, 0, 0
             self.replay.put(place, playing.style, playing.number)
         ends = [EPOCH + self.playing[row].at + HOP_S for row in rows]
-        for decision in self.analyser.take(rows, ends):
+        judged = self.analyser.take(rows, ends)
+        self.ledger.take(judged, np.zeros(len(rows)))
+        for decision in judged:
             self._tell(decision)
         self.decisions += len(rows)
 
     def _tell(self, decision: Any) -> None:
         feed, playing = self.feeds[decision.row], self.playing[decision.row]
         end = decision.end
-        feed.take(decision, Chunk(end - HOP_S, end, False, 0.0, StreamInfo()), 0.0)
         events = feed.events(decision.changes, end)
         for message in (*events, feed.state_if_changed(end)):
             if message is not None:

@@ -13,12 +13,15 @@ from genred.messages import EventType
 from genred.views import Segment
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
+
     from numpy.typing import NDArray
 
-    from genred.model.metadata import ModelMetadata
+    from genred.model.metadata import LabelInfo, ModelMetadata
     from genred.settings.judgement import JudgementSettings
 
     Floats = NDArray[np.float32]
+    Times = NDArray[np.float64]
 
 HISTORY_S: Final = 20.0
 """How far back the beginning of a segment is looked for; longer than any label takes to be said."""
@@ -37,8 +40,85 @@ class Change:
     previous: Segment | None = None
 
 
+class Holding:
+    """Whether what stands goes on, told for many beliefs at once; see :attr:`Judge.steady`."""
+
+    def __init__(self, labels: Sequence[LabelInfo]) -> None:
+        kinds = [label.kind for label in labels]
+        names = list(dict.fromkeys(kinds))
+        self._kind = np.array([names.index(kind) for kind in kinds])
+        self._kinds = np.arange(len(names))
+        self._member = np.eye(len(names), dtype=np.float32)[self._kind]
+
+    def holds(self, belief: Floats, enter: Times, leave: Times) -> NDArray[np.bool_]:
+        """Of each ``belief`` ``[any, labels]``, what could stand ``[any, labels + kinds + 1]``.
+
+        ``enter`` and ``leave`` (``exit``) are ``[any, 1]``. Columns are numbered as
+        :attr:`Judge.steady` numbers them.
+        """
+        labels, kinds = self._member.shape
+        mass = belief @ self._member
+        sure = mass >= enter
+        none = ~sure.any(axis=1, keepdims=True)
+        # The first of the kinds that are sure; where none is, the number after the last.
+        first = np.where(none, kinds, sure.argmax(axis=1)[:, None])
+        found = np.empty((len(belief), labels + kinds + 1), np.bool_)
+        # A label: as likely as it must be to stay, and the sound not surely of another kind.
+        np.logical_and(belief >= leave, none | (first == self._kind), out=found[:, :labels])
+        # ``unknown``: no label is likely enough to be said, and the kind stays.
+        unsaid = belief.max(axis=1, keepdims=True) < enter
+        stays = (first == self._kinds) | (none & (mass >= leave))
+        np.logical_and(unsaid, stays, out=found[:, labels:-1])
+        np.logical_and(unsaid, none, out=found[:, -1:])
+        return found
+
+    def sure(self, belief: Floats) -> Floats:
+        """How sure each ``belief`` is of what could stand, ``[any, labels + kinds + 1]``."""
+        best = belief.max(axis=1, keepdims=True)
+        return np.concatenate((belief, np.repeat(best, len(self._kinds) + 1, axis=1)), axis=1)
+
+
+class Standing:
+    """What many judges count while all goes on as it was: a row each, so that one call does it.
+
+    That is nearly always. Python's objects of a thousand feeds, each touched a few times a second,
+    are never in a cache; these columns are.
+    """
+
+    def __init__(self, metadata: ModelMetadata, rows: int) -> None:
+        self.end = np.zeros(rows)
+        """Of the newest decision, Unix seconds ``[rows]``."""
+        self.confidence = np.zeros(rows)
+        """Of what is on ``[rows]``."""
+        self.total = np.zeros(rows)
+        """The sum of all confidences since it began ``[rows]``."""
+        self.said = np.zeros(rows, np.int64)
+        """How many these are ``[rows]``."""
+        self.history = _History(metadata, rows)
+
+    def hold(
+        self, rows: NDArray[np.int64], raw: Floats, confidence: NDArray[np.float64], end: Times
+    ) -> None:
+        """Have ``rows``, none of them twice, go on as they are; see :attr:`Judge.steady`."""
+        self.end[rows] = end
+        self.history.add(rows, end, raw)
+        self.confidence[rows] = confidence
+        self.total[rows] += confidence
+        self.said[rows] += 1
+
+    def take_over(self, row: int, other: Standing, theirs: int) -> None:
+        """Let ``row`` be as ``theirs`` of ``other``."""
+        self.end[row] = other.end[theirs]
+        self.confidence[row] = other.confidence[theirs]
+        self.total[row] = other.total[theirs]
+        self.said[row] = other.said[theirs]
+        self.history.take_over(row, other.history, theirs)
+
+
 class Judge:
-    """The judgement of one feed; all it remembers is in its attributes, `reset` forgets it.
+    """The judgement of one feed; `reset` forgets all it remembers.
+
+    What changes with every decision is its row of a :class:`Standing`, all else its attributes.
 
     A label is said when the smoothed probability reaches ``enter`` and stays until it falls below
     ``exit``, even if by then another of its kind has reached ``enter``; when none is sure enough
@@ -49,8 +129,16 @@ class Judge:
     point between the two labels (Page, "Continuous Inspection Schemes", Biometrika 1954).
     """
 
-    def __init__(self, metadata: ModelMetadata, by: JudgementSettings) -> None:
+    def __init__(
+        self,
+        metadata: ModelMetadata,
+        by: JudgementSettings,
+        standing: Standing | None = None,
+        row: int = 0,
+    ) -> None:
         self.by = by
+        self._standing = standing or Standing(metadata, 1)
+        self._row = row
         self._labels = metadata.label_names
         self._kinds = {label.name: label.kind.value for label in metadata.labels}
         self._kinds |= {SILENCE: Kind.SILENCE.value, UNKNOWN: Kind.UNKNOWN.value}
@@ -59,65 +147,75 @@ class Judge:
             self._members.setdefault(each.kind.value, []).append(number)
         self._window_s = metadata.window / metadata.sample_rate
         self._hop_s = metadata.hop / metadata.sample_rate
-        self._history = _History(round(HISTORY_S / self._hop_s), len(self._labels))
         self.gate = Gate()
         self._segment: Segment | None = None
-        self._confidence = 0.0
         self._started = False
         self._unsure_since: float | None = None
-        self._end = 0.0
-        self._sum, self._count = 0.0, 0
 
     @property
     def segment(self) -> Segment | None:
         """What is on, as sure as it is by now."""
         segment = self._segment
-        if segment is not None and segment.confidence != self._confidence:
-            segment = self._segment = replace(segment, confidence=self._confidence)
+        if segment is not None:
+            confidence = self._standing.confidence.item(self._row)
+            if segment.confidence != confidence:
+                segment = self._segment = replace(segment, confidence=confidence)
         return segment
 
     @segment.setter
     def segment(self, segment: Segment | None) -> None:
         self._segment = segment
-        self._confidence = segment.confidence if segment is not None else 0.0
+        confidence = segment.confidence if segment is not None else 0.0
+        self._standing.confidence[self._row] = confidence
 
     @property
     def steady(self) -> int:
-        """The number of the label that stands as long as belief and level alone say so, else -1.
+        """What stands as long as belief and level alone say so; -1 where more must be asked.
 
-        That is while the gate is open, there is no dead air and nothing is in doubt. Where the
-        next belief in this label reaches ``exit``, no other kind ``enter``, and the level keeps the
-        gate open, :meth:`hold` does what :meth:`listen` and :meth:`decide` would.
+        The number of a label; ``unknown`` follows the labels, once for each of the model's kinds in
+        the order in which they first appear, and once more where not even the kind is known. That
+        is while the gate is open, there is no dead air and nothing is in doubt. As long as
+        :meth:`Holding.holds` says so of the next belief and the level keeps the gate open,
+        :meth:`Standing.hold` does what :meth:`listen` and :meth:`decide` would.
         """
         segment = self._segment
-        if (
-            segment is None
-            or segment.label not in self._labels
-            or not self.gate.open
-            or self.gate.dead_air
-            or self._unsure_since is not None
-        ):
+        if segment is None or not self.gate.open or self.gate.dead_air:
+            return -1
+        if segment.label == UNKNOWN:
+            if self._unsure_since is None:
+                return -1
+            kinds = [*self._members]
+            kind = kinds.index(segment.kind) if segment.kind in self._members else len(kinds)
+            return len(self._labels) + kind
+        if segment.label not in self._labels or self._unsure_since is not None:
             return -1
         return self._labels.index(segment.label)
 
     def hold(self, raw: Floats, confidence: float, end: float) -> None:
-        """Go on as it is for one more decision; see :attr:`steady`."""
-        self._end = end
-        self._history.add(end, raw)
-        self._confidence = confidence
-        self._sum += confidence
-        self._count += 1
+        """Go on as it is for one more decision, as :meth:`Standing.hold` does for many."""
+        standing, row = self._standing, self._row
+        standing.end[row] = end
+        standing.history.add(row, end, raw)
+        standing.confidence[row] = confidence
+        standing.total[row] += confidence
+        standing.said[row] += 1
+
+    def move(self, standing: Standing, row: int) -> None:
+        """Have another row from now on, which is as the one before."""
+        standing.take_over(row, self._standing, self._row)
+        self._standing, self._row = standing, row
 
     def reset(self) -> list[Change]:
         """Forget everything, as after a gap; tells what has ended by that, dead air included."""
         changes = []
         if self.segment is not None and self._started:
-            changes.append(Change(EventType.ENDED, self._over(self.segment, self._end)))
+            end = self._standing.end.item(self._row)
+            changes.append(Change(EventType.ENDED, self._over(self.segment, end)))
         self.gate = Gate()
         self.segment = None
         self._started = False
         self._unsure_since = None
-        self._history.clear()
+        self._standing.history.clear(self._row)
         return changes
 
     def shift(self, seconds: float) -> None:
@@ -128,12 +226,12 @@ class Judge:
             self.segment = replace(self.segment, start=self.segment.start + seconds)
         if self._unsure_since is not None:
             self._unsure_since += seconds
-        self._end += seconds
-        self._history.shift(seconds)
+        self._standing.end[self._row] += seconds
+        self._standing.history.shift(self._row, seconds)
 
     def listen(self, level: float, end: float) -> Gate:
         """Take in the level of the newest hop; before :meth:`decide`."""
-        self._end = end
+        self._standing.end[self._row] = end
         self.gate = self.gate.step(level, end - self._hop_s, end, self.by)
         return self.gate
 
@@ -142,9 +240,10 @@ class Judge:
 
         ``raw`` is None while the gate is closed. Returns what has changed, oldest first.
         """
-        end = self._end
+        standing, row = self._standing, self._row
+        end = standing.end.item(row)
         if raw is not None:
-            self._history.add(end, raw)
+            standing.history.add(row, end, raw)
         label, confidence = self._choose(belief, end)
         kind = self._kind_of_unknown(belief) if label == UNKNOWN else self._kinds[label]
         changes = []
@@ -153,13 +252,14 @@ class Judge:
             changes.append(Change(event, self._silence(end)))
         if self.segment is not None and label == self.segment.label:
             self.segment = replace(self.segment, kind=kind, confidence=confidence)
-            self._sum, self._count = self._sum + confidence, self._count + 1
+            standing.total[row] += confidence
+            standing.said[row] += 1
             return changes
         previous = self.segment
         start = self._beginning(label, previous, end)
         over = None if previous is None else self._over(previous, start)
         self.segment = Segment(label, kind, start, None, confidence)
-        self._sum, self._count = confidence, 1
+        standing.total[row], standing.said[row] = confidence, 1
         if self._started:
             changes.append(Change(EventType.CHANGED, self.segment, over))
         elif label != UNKNOWN:
@@ -170,7 +270,10 @@ class Judge:
 
     def _over(self, segment: Segment, end: float) -> Segment:
         """A segment that ends; its confidence is the mean over all of it."""
-        return replace(segment, end=end, confidence=self._sum / self._count)
+        standing, row = self._standing, self._row
+        return replace(
+            segment, end=end, confidence=standing.total.item(row) / standing.said.item(row)
+        )
 
     def _choose(self, belief: Floats, end: float) -> tuple[str, float]:
         """The label to say now and how sure it is."""
@@ -240,7 +343,7 @@ class Judge:
         middle of its window.
         """
         earliest = previous.start if previous is not None else end - self._window_s
-        ends, logs, everything = self._history.since(earliest)
+        ends, logs, everything = self._standing.history.since(self._row, earliest)
         if previous is None or not ends:
             return earliest
         new = self._labels.index(label)
@@ -261,33 +364,40 @@ class Judge:
 
 
 class _History:
-    """The newest decisions: their times and the probabilities ``[decisions, labels]``."""
+    """The newest decisions of each row: their times, and the probabilities of all labels."""
 
-    def __init__(self, decisions: int, labels: int) -> None:
-        self._raw = np.zeros((decisions, labels), np.float32)
-        self._ends = np.zeros(decisions)
-        self._count = 0
+    def __init__(self, metadata: ModelMetadata, rows: int) -> None:
+        self._depth = round(HISTORY_S * metadata.sample_rate / metadata.hop)
+        self._raw = np.zeros((rows, self._depth, len(metadata.labels)), np.float32)
+        self._ends = np.zeros((rows, self._depth))
+        self._count = np.zeros(rows, np.int64)
 
-    def add(self, end: float, raw: Floats) -> None:
-        place = self._count % len(self._ends)
-        self._raw[place] = raw
-        self._ends[place] = end
-        self._count += 1
+    def add(self, rows: NDArray[np.int64] | int, end: Times | float, raw: Floats) -> None:
+        """Add one decision to each of ``rows``, none of them twice, or to a single one."""
+        place = self._count[rows] % self._depth
+        self._raw[rows, place] = raw
+        self._ends[rows, place] = end
+        self._count[rows] += 1
 
-    def since(self, moment: float) -> tuple[list[float], Floats, bool]:
+    def since(self, row: int, moment: float) -> tuple[list[float], Floats, bool]:
         """Times and log-probabilities after ``moment``, and whether these are all there are."""
-        held = len(self._ends)
-        order = np.arange(max(0, self._count - held), self._count) % held
-        ends = self._ends[order]
+        count = self._count.item(row)
+        order = np.arange(max(0, count - self._depth), count) % self._depth
+        ends = self._ends[row, order]
         late = ends > moment
         return (
             ends[late].tolist(),
-            np.log(np.maximum(self._raw[order[late]], LEAST)),
+            np.log(np.maximum(self._raw[row, order[late]], LEAST)),
             bool(late.all()),
         )
 
-    def shift(self, seconds: float) -> None:
-        self._ends += seconds
+    def shift(self, row: int, seconds: float) -> None:
+        self._ends[row] += seconds
 
-    def clear(self) -> None:
-        self._count = 0
+    def clear(self, row: int) -> None:
+        self._count[row] = 0
+
+    def take_over(self, row: int, other: _History, theirs: int) -> None:
+        self._raw[row] = other._raw[theirs]
+        self._ends[row] = other._ends[theirs]
+        self._count[row] = other._count[theirs]
