@@ -10,7 +10,7 @@ import pytest
 
 from genred.clock import FakeClock
 from genred.intake import FeedIntake
-from genred.timeline import REANCHOR_S, SLEW, WINDOW_S, Anchor, Timeline
+from genred.timeline import REANCHOR_S, SLEW, WINDOW_S, Anchor, Offsets, Timeline
 
 RATE = 100
 """Few samples a second, so that three days take seconds."""
@@ -111,7 +111,7 @@ def test_clocks_that_were_not_read_together_are_not_compared():
             return super().now()
 
     clock = Busy()
-    timeline = Timeline(RATE, clock)
+    timeline = Timeline(RATE, Offsets(clock))
     timeline.begin(Anchor(0, clock.now(), (RATE, clock.monotonic()), clock.now()))
     clock.advance(1)
     clock.halts = 60.0

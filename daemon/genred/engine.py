@@ -25,6 +25,7 @@ from genred.publishers.base import FeedInfo
 from genred.service.pulse import Pulse
 from genred.sources.runner import FeedRunner
 from genred.sources.supervisor import Supervisor
+from genred.timeline import Offsets
 from genred.views import NodeView
 
 if TYPE_CHECKING:
@@ -94,6 +95,7 @@ class Engine:
         self._scores = scores
         self._wake = threading.Event()
         self._ready: deque[FeedIntake] = deque()
+        self._offsets = Offsets(clock)
         self._look_at = 0.0
         self._news = True
         self._lock = threading.Lock()
@@ -130,6 +132,7 @@ class Engine:
             self._wake,
             self._clock,
             self._ready,
+            self._offsets,
         )
         runner = FeedRunner(setup.source, intake, self._clock, retry=setup.retry)
         return Feed(

@@ -22,7 +22,7 @@ from genred.messages import SourceStatus
 from genred.ring import Ring
 from genred.sources.base import StreamInfo
 from genred.sources.supervisor import STALLED_S
-from genred.timeline import Anchor, Timeline, offset
+from genred.timeline import Anchor, Offsets, Timeline, offset
 
 if TYPE_CHECKING:
     import numpy as np
@@ -62,8 +62,8 @@ class FeedIntake:
 
     ``rate`` and ``hop`` are the model's, mono. ``wake`` is set whenever the consumer has something
     to do, and the intake is then in ``ready`` (once, as a rule): a whole hop, a change of status.
-    The consumer takes it out, calls :meth:`taken_up` and looks after it. All counters only grow
-    and may be read by any thread.
+    The consumer takes it out, calls :meth:`taken_up` and looks after it; feeds of one consumer may
+    share ``offsets``. All counters only grow and may be read by any thread.
     """
 
     def __init__(
@@ -75,6 +75,7 @@ class FeedIntake:
         wake: threading.Event,
         clock: Clock,
         ready: deque[FeedIntake] | None = None,
+        offsets: Offsets | None = None,
     ) -> None:
         self.feed = feed
         self.rate = rate
@@ -107,7 +108,7 @@ class FeedIntake:
         self._source_overflows = 0
         self._source_dropped = 0
         self._room_freed: threading.Event | None = None
-        self._timeline = Timeline(rate, clock)
+        self._timeline = Timeline(rate, offsets or Offsets(clock))
         self._info = StreamInfo()
         self._arrival = (0, 0.0)
         self._fresh = True

@@ -15,6 +15,7 @@ what was heard before keeps its times (:class:`genred.intake.FeedIntake` begins 
 
 from __future__ import annotations
 
+import math
 from collections import deque
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Final
@@ -68,12 +69,31 @@ def offset(clock: Clock) -> float | None:
     return now - before - suspended if after - before <= READ_CLOCKS_S else None
 
 
+class Offsets:
+    """What :func:`offset` says, read once for all feeds whose audio has arrived by then.
+
+    For one thread.
+    """
+
+    def __init__(self, clock: Clock) -> None:
+        self._clock = clock
+        self._told: float | None = None
+        self._read_at = -math.inf
+
+    def after(self, arrived: float) -> float | None:
+        """As read at this monotonic time or later."""
+        if self._read_at < arrived or self._told is None:
+            self._read_at = self._clock.monotonic()
+            self._told = offset(self._clock)
+        return self._told
+
+
 class Timeline:
     """Times of one feed's samples at ``rate``; used by the consumer alone."""
 
-    def __init__(self, rate: int, clock: Clock) -> None:
+    def __init__(self, rate: int, offsets: Offsets) -> None:
         self._rate = rate
-        self._clock = clock
+        self._offsets = offsets
         self._anchor = Anchor(0, 0.0)
         self._correction = 0.0
         self._step = 0.0
@@ -108,13 +128,14 @@ class Timeline:
         first, at = self._anchor.arrived
         passed = arrived - at
         late = passed - (position - first) / self._rate
-        self._current = late if self._current is None else min(self._current, late)
+        if self._current is None or late < self._current:
+            self._current = late
         # Windows are of the system's time: a burst, however much audio it is, proves nothing.
         if passed >= self._window_end:
             self._close_window(passed, realtime=realtime)
         if not (realtime or self._trusted()):
             return 0.0
-        offset_now = offset(self._clock)
+        offset_now = self._offsets.after(arrived)
         step = 0.0 if offset_now is None else offset_now - self._anchor.offset
         if offset_now is None or (self._least is None and abs(step) <= REANCHOR_S):
             return 0.0
