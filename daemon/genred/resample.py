@@ -19,7 +19,6 @@ from functools import lru_cache
 from typing import TYPE_CHECKING, Final, Literal, Protocol
 
 import numpy as np
-from numpy.lib.stride_tricks import as_strided
 
 if TYPE_CHECKING:
     import av
@@ -168,18 +167,21 @@ def _stretch(rate_in: int, rate_out: int) -> _Stretch:
 
 
 @lru_cache(maxsize=4)
-def _matrix(up: int, down: int, blocks: int, reach: int, cutoff: float) -> Samples:
-    """The filter ``[inputs, outputs]``: of the input around ``blocks * up`` outputs to those.
+def _matrices(up: int, down: int, blocks: int, reach: int, cutoff: float) -> Samples:
+    """The filter ``[pieces, take, make]``: of pieces of input to ``make = blocks * up`` outputs.
 
-    The first input lies ``reach`` before the first output.
+    A piece is the input that one row of outputs takes the place of, ``blocks * down`` samples; the
+    first one begins ``reach`` before the first output.
     """
-    inputs = np.arange(blocks * down + 2 * reach)[:, None] - reach
-    away = inputs - np.arange(blocks * up) * down / up
+    take, make = blocks * down, blocks * up
+    pieces = -(-(take + 2 * reach) // take)
+    inputs = np.arange(pieces * take)[:, None] - reach
+    away = inputs - np.arange(make) * down / up
     window = np.i0(BETA * np.sqrt(np.maximum(1 - (away * 2 * cutoff / TAPS) ** 2, 0)))
     window[np.abs(away) * cutoff > TAPS / 2] = 0
     weights = np.sinc(away * cutoff) * window
     weights /= weights.sum(axis=0)  # whatever the phase, a constant stays what it is
-    return weights.astype(np.float32)
+    return weights.astype(np.float32).reshape(pieces, take, make)
 
 
 class _Polyphase:
@@ -191,7 +193,7 @@ class _Polyphase:
 
     def __init__(self, up: int, down: int, blocks: int, reach: int, cutoff: float) -> None:
         self._up, self._down, self._reach = up, down, reach
-        self._weights = _matrix(up, down, blocks, reach, cutoff)
+        self._weights = _matrices(up, down, blocks, reach, cutoff)
         self._take, self._make = blocks * down, blocks * up
         self._held: Samples = np.empty(0, np.float32)
         self._first = 0
@@ -224,14 +226,14 @@ class _Polyphase:
         """Make all outputs before ``ready`` that were not made yet."""
         begin = self._made // self._make
         rows = -(-ready // self._make) - begin
-        width = len(self._weights)
         held = self._held[begin * self._take - self._reach - self._first :]
-        missing = (rows - 1) * self._take + width - len(held)
-        # What is not there yet concerns only outputs of the last row that are not ready.
+        missing = (rows + len(self._weights) - 1) * self._take - len(held)
+        # What is not there yet concerns only outputs of the last rows that are not ready.
         whole = np.concatenate((held, np.zeros(missing, np.float32))) if missing > 0 else held
-        around = as_strided(whole, (rows, width), (self._take * 4, 4), writeable=False)
-        # BLAS takes no rows that overlap.
-        made = np.ascontiguousarray(around) @ self._weights
+        made = np.zeros((rows, self._make), np.float32)
+        for piece, weights in enumerate(self._weights):
+            start = piece * self._take
+            made += whole[start : start + rows * self._take].reshape(rows, -1) @ weights
         start = self._made - begin * self._make
         self._made = ready
         keep = ready // self._make * self._take - self._reach

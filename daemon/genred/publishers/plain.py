@@ -8,8 +8,6 @@ import threading
 from collections import deque
 from typing import TYPE_CHECKING, Final, TextIO
 
-from rich.style import Style
-
 from genred.clock import iso
 from genred.messages import EventType, FeedEvent, FeedHealth, Message, SourceStatus
 from genred.text import clean
@@ -28,9 +26,9 @@ STOP_S: Final = 1.0
 
 _TROUBLED = frozenset(status.value for status in SourceStatus if status.trouble)
 
-_TIME = Style(dim=True)
-_LABEL = Style(bold=True)
-_TROUBLE = Style(color="red", bold=True)
+_TIME = "dim"
+_LABEL = "bold"
+_TROUBLE = "bold red"
 
 
 class PlainPublisher:
@@ -142,8 +140,12 @@ class PlainPublisher:
         stamp = self._paint(iso(ts), _TIME) if self._timed else ""
         return " ".join(word for word in (stamp, *words) if word)
 
-    def _paint(self, text: str, style: Style | None) -> str:
-        return style.render(text) if style is not None and self._colour else text
+    def _paint(self, text: str, style: str | None) -> str:
+        if style is None or not self._colour:
+            return text
+        from rich.style import Style  # noqa: PLC0415 - no service needs it
+
+        return Style.parse(style).render(text)
 
     def _write(self) -> None:
         """Write lines until told to stop; runs on the publisher's own thread."""

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import math
+import threading
 import time
 from typing import TYPE_CHECKING, Any
 
@@ -20,9 +22,10 @@ if TYPE_CHECKING:
 MOST_CHANNELS = 2
 """Channels that are opened where nothing is said: more than stereo is no broadcast."""
 RING_S = 2.0
-"""Audio held between PortAudio's callback and the pump, which comes 20 times a second."""
-PUMP_S = 0.05
-"""How often what was captured is fetched: well below a hop, and cheap."""
+"""Audio held between PortAudio's callback and the pump, which comes once a hop."""
+PUMP_S = 0.25
+"""How often the pump looks around when nothing is to be fetched: well within the time a stop may
+take, or until a dead device is noticed."""
 BLOCK_S = 0.05
 """Audio a callback brings. Left to itself PortAudio calls up to 180 times a second."""
 LATENCY_S = 0.1
@@ -58,7 +61,12 @@ class DeviceSource:
         self._channel: Channel = channel
         self._rate = rate
         self._channels = channels
+        self._filled = threading.Event()
         self.description = f"sound device {device!r}"
+
+    def interrupt(self) -> None:
+        """End the pump's wait."""
+        self._filled.set()
 
     def run(self, intake: Intake) -> None:
         """Capture until told to stop.
@@ -71,7 +79,7 @@ class DeviceSource:
         def options(device: portaudio.InputDevice) -> dict[str, Any]:
             rate = self._rate or device.rate
             channels = self._channels or min(device.channels, MOST_CHANNELS)
-            captures.append(_Capture(rate, channels))
+            captures.append(_Capture(rate, channels, self._filled))
             return {
                 "samplerate": rate,
                 "channels": channels,
@@ -100,7 +108,9 @@ class DeviceSource:
         ring, rate = capture.ring, capture.rate
         resampler = Resampler(intake.rate, self._channel)
         overflows = 0
-        while not intake.stopping.wait(PUMP_S):
+        while not intake.stopping.is_set():
+            self._filled.wait(PUMP_S)
+            self._filled.clear()
             if capture.overflows != overflows:
                 overflows = capture.overflows
                 intake.overflowed()
@@ -114,6 +124,8 @@ class DeviceSource:
             if ring.lost != lost:
                 intake.overflowed(round((ring.lost - lost) * intake.rate / rate))
                 resampler.reset()
+            rest_s = min(intake.due() + resampler.latency_s, RING_S / 2)
+            capture.wanted = ring.written + math.ceil(rest_s * rate)
             if time.monotonic() - capture.called > NO_CALLBACK_S:
                 raise UnavailableError(
                     f"sound device {self._device!r} is silent since {NO_CALLBACK_S:.0f} s",
@@ -122,18 +134,27 @@ class DeviceSource:
 
 
 class _Capture:
-    """What PortAudio's callback touches: a ring and two numbers."""
+    """What PortAudio's callback touches: a ring, and the event by which the pump sleeps."""
 
-    def __init__(self, rate: int, channels: int) -> None:
+    def __init__(self, rate: int, channels: int, filled: threading.Event) -> None:
         self.rate = rate
         self.ring = Ring(round(rate * RING_S), channels)
         self.overflows = 0
         self.called = time.monotonic()
+        self.wanted = 0
+        """How far the ring must be written before there is something to do."""
+        self._filled = filled
 
     def callback(self, indata: Any, frames: int, when: Any, status: Any) -> None:
-        """Copy and count, nothing else: this runs on the sound card's thread."""
+        """Copy and count, nothing else: this runs on the sound card's thread.
+
+        The pump is woken by what makes a hop whole, not by every block.
+        """
         del frames, when
         if status.input_overflow:
             self.overflows += 1
+            self.wanted = 0
         self.ring.write(indata)
         self.called = time.monotonic()
+        if self.ring.written >= self.wanted and not self._filled.is_set():
+            self._filled.set()
