@@ -47,6 +47,10 @@ the 250 ms of a hop, large against the time a feed alone costs."""
 POLL_S: Final = 0.25
 """How often states, heartbeats and ends are looked after when no audio comes."""
 
+LOOK_AT_ALL_S: Final = 1.0
+"""How often feeds are looked after that are heard without a break; of those only the source's rate
+can be wrong, which takes a minute to measure."""
+
 STOP_SOURCES_S: Final = 2.0
 """All sources together get so long to return; a read that hangs must not hold up the end."""
 
@@ -96,7 +100,7 @@ class Engine:
         self._wake = threading.Event()
         self._ready: deque[FeedIntake] = deque()
         self._offsets = Offsets(clock)
-        self._look_at = 0.0
+        self._look_at = self._look_at_all = 0.0
         self._news = True
         self._lock = threading.Lock()
         self._display = display or Display()
@@ -121,6 +125,8 @@ class Engine:
         self._infos = [feed.info for feed in self.feeds]
         self._told = [feed.status_told for feed in self.feeds]
         self._slots = list(self._analyser.inbox)
+        self._attend = np.ones(len(self.feeds), np.bool_)
+        self._seen = np.full(len(self.feeds), -1)
 
     def _feed(self, row: int, setup: FeedSetup) -> Feed:
         metadata = self.model.metadata
@@ -291,7 +297,7 @@ class Engine:
         intake = self._intakes[row]
         intake.taken_up()
         if intake.status is not self._told[row]:
-            self._news = True
+            self._news = self._attend[row] = True
         chunk = intake.take(out)
         if chunk is None:
             return None
@@ -317,6 +323,7 @@ class Engine:
             for place in self._ledger.take(judged, lags_s).tolist():
                 supervisor = self.feeds[rows[place]].supervisor
                 supervisor.heard(judged.peaks.item(place), self._ledger.hop_s)
+                self._attend[rows[place]] = True
             for place, (row, chunk) in enumerate(zip(rows, chunks, strict=True)):
                 if chunk.info is not self._infos[row]:
                     self._infos[row] = self.feeds[row].info = chunk.info
@@ -337,19 +344,27 @@ class Engine:
 
     def look_after(self) -> None:
         """Tell of sources that came, went or ended, and send heartbeats when they are due."""
-        now = self._clock.now()
-        self._look_at = self._clock.monotonic() + POLL_S
+        now, monotonic = self._clock.now(), self._clock.monotonic()
+        self._look_at = monotonic + POLL_S
         self._news = False
-        due = self._clock.monotonic() >= self._next_heartbeat
+        due = monotonic >= self._next_heartbeat
         if due:
-            self._next_heartbeat = self._clock.monotonic() + self._heartbeat_s
-        for row, feed in enumerate(self.feeds):
+            self._next_heartbeat = monotonic + self._heartbeat_s
+        if due or monotonic >= self._look_at_all:
+            self._look_at_all = monotonic + LOOK_AT_ALL_S
+            self._attend[:] = True
+        # What is heard as it was, and was heard again since the last look, is well.
+        rows = np.flatnonzero(self._attend | (self._seen == self._ledger.judged)).tolist()
+        self._seen = self._ledger.judged.copy()
+        for row in rows:
+            feed = self.feeds[row]
             if feed.intake.status.final and not feed.closed:
                 if feed.intake.available() >= self.model.metadata.hop:
-                    self._news = True  # look again once that is judged
+                    self._news = self._attend[row] = True  # look again once that is judged
                     continue
                 self._close(feed)
             status = feed.supervisor.look()
+            self._attend[row] = status is not SourceStatus.LISTENING
             if status is not feed.status_told:
                 went = feed.status_told is not None and feed.status_told.online
                 self._told[row] = feed.status_told = status
