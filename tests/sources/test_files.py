@@ -136,7 +136,7 @@ def test_falling_behind_for_long_is_a_gap():
     import threading
 
     from genred.intake import FeedIntake
-    from genred.sources.pace import Pacer
+    from genred.sources.pace import BLOCK_S, Pacer
 
     clock = FakeClock()
     intake = FeedIntake("x", RATE, HOP, 5.0, threading.Event(), clock)
@@ -149,7 +149,27 @@ def test_falling_behind_for_long_is_a_gap():
     before = clock.monotonic()
     pacer.put(np.zeros(2 * RATE, np.float32))
     assert intake.gaps == 1
-    assert clock.monotonic() - before == pytest.approx(1.9)
+    assert clock.monotonic() - before == pytest.approx(2 - BLOCK_S)
+
+
+def test_pieces_end_with_hops():
+    """Whatever the blocks, and after a gap, a hop is handed on when its last sample is heard."""
+    import threading
+
+    from genred.intake import FeedIntake
+    from genred.sources.pace import Pacer
+
+    clock = FakeClock()
+    intake = FeedIntake("x", RATE, HOP, 5.0, threading.Event(), clock)
+    pacer, late = Pacer(intake, clock), []
+    out, played = np.empty(HOP, np.float32), 0
+    for size in (700, 3 * HOP + 11, 1, 5000, 900, 2 * HOP):
+        pacer.put(np.zeros(size, np.float32))
+        while chunk := intake.take(out):
+            played += HOP
+            late.append(chunk.arrived - played / RATE)
+    assert len(late) >= 6
+    np.testing.assert_allclose(late, 0, atol=1e-9)
 
 
 def test_fast_is_fast_and_loses_nothing(tmp_path):

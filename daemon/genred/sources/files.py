@@ -9,11 +9,10 @@ from pathlib import Path
 from typing import TYPE_CHECKING, BinaryIO
 
 import av
-import numpy as np
 from av.error import ExitError, FFmpegError
 
 from genred.errors import InputError
-from genred.resample import Channel, Resampler, one_channel
+from genred.resample import Channel, Resampler
 from genred.sources.base import StreamInfo
 from genred.sources.decoder import Decoder, refuse
 from genred.sources.pace import Pacer
@@ -22,6 +21,7 @@ from genred.sources.text import clean
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
+    import numpy as np
     from numpy.typing import NDArray
 
     from genred.clock import Clock
@@ -45,8 +45,7 @@ OPEN_TIMEOUT_S = 10.0
 PROBE_BYTES = 1_000_000
 """How far FFmpeg looks for a format it knows."""
 GATHER_S = 0.25
-"""What is decoded of a file is resampled in pieces of at least this length: a codec's frame of some
-20 ms costs nearly as much each."""
+"""What is decoded of a file is resampled in pieces of this length."""
 ZERO_BYTES = 65_536
 """A file that begins with so many zeros (a sparse file, a download that never came) holds no format
 there is."""
@@ -144,7 +143,7 @@ def decode_upload(file: BinaryIO, name: str, rate: int) -> Iterator[NDArray[np.f
     except FFmpegError as error:
         refuse(name, error, remote=False)
     with container:
-        yield from _mono(Decoder(container, name), Resampler(rate, "mix"))
+        yield from _mono(Decoder(container, name), Resampler(rate, "mix", GATHER_S))
 
 
 def decode(path: Path | str, rate: int, channel: Channel = "mix") -> Iterator[NDArray[np.float32]]:
@@ -155,31 +154,26 @@ def decode(path: Path | str, rate: int, channel: Channel = "mix") -> Iterator[ND
     """
     decoder = open_file(Path(path))
     with decoder.container:
-        yield from _mono(decoder, Resampler(rate, channel))
+        yield from _mono(decoder, Resampler(rate, channel, GATHER_S))
 
 
 def _mono(decoder: Decoder, resampler: Resampler) -> Iterator[NDArray[np.float32]]:
-    heard = held = pace = 0
-    parts: list[NDArray[np.float32]] = []
+    heard = 0
     try:
         for block, rate in decoder.blocks():
-            if parts and (rate != pace or held >= GATHER_S * rate):
-                mono = resampler.push(np.concatenate(parts), pace)
-                parts, held = [], 0
-                if len(mono):
-                    yield mono
-            parts.append(one_channel(block, resampler.channel))
-            held, pace = held + len(block), rate
+            mono = resampler.push(block, rate)
             heard += len(block)
+            if len(mono):
+                yield mono
     except FFmpegError as error:
         if heard == 0:
             refuse(decoder.name, error, remote=False)
         logger.warning("%s: breaks off (%s)", decoder.name, error.strerror)
     if heard == 0:
         raise InputError(f"{decoder.name}: there is no audio in it")
-    for last in (resampler.push(np.concatenate(parts), pace), resampler.flush()):
-        if len(last):
-            yield last
+    rest = resampler.flush()
+    if len(rest):
+        yield rest
 
 
 class FileSource:
@@ -246,7 +240,7 @@ class FileSource:
             station = self.path.name if path != self.path else None
             intake.info(StreamInfo(station=station, title=decoder.title or clean(path.name)))
             intake.listening()
-            for block in _mono(decoder, Resampler(intake.rate, self._channel)):
+            for block in _mono(decoder, Resampler(intake.rate, self._channel, GATHER_S)):
                 if not (intake.write_all(block) if self._fast else pacer.put(block)):
                     return False
         return True

@@ -12,8 +12,9 @@ if TYPE_CHECKING:
     from genred.clock import Clock
     from genred.sources.base import Intake
 
-BLOCK_S = 0.1
-"""Audio is handed on in pieces of this length: well below a hop, and ten wake-ups a second."""
+BLOCK_S = 0.25
+"""Audio is handed on in pieces of at most this length, and with the end of each hop: what is
+analysed at once may come at once, and then waits for nothing more."""
 SLIDE = 1e-3
 """While blocks come late, the due times follow by this share: a station whose clock is slower than
 this machine's would else seem to be ever later, and in the end a gap."""
@@ -43,20 +44,31 @@ class Pacer:
         self._done = 0
         self._held: list[NDArray[np.float32]] = []
         self._held_samples = 0
+        self._wanted = 1
 
     def put(self, samples: NDArray[np.float32]) -> bool:
         """Play ``samples`` ``[n]``; returns when they are due. False when told to stop."""
+        if len(samples) == 0:
+            return not self._intake.stopping.is_set()
         if self._started is None:
             self._started = self._clock.monotonic()
         self._held.append(samples)
         self._held_samples += len(samples)
-        if self._held_samples < self._block:
+        if self._held_samples < self._wanted:
             return not self._intake.stopping.is_set()
         ready = np.concatenate(self._held)
-        whole = len(ready) - len(ready) % self._block
-        self._held = [ready[whole:]]
-        self._held_samples = len(ready) - whole
-        return all(self._play(ready[at : at + self._block]) for at in range(0, whole, self._block))
+        size = self._piece()
+        while size <= len(ready):
+            piece, ready = ready[:size], ready[size:]
+            if not self._play(piece):
+                return False
+            size = self._piece()
+        self._held, self._held_samples, self._wanted = [ready], len(ready), size
+        return True
+
+    def _piece(self) -> int:
+        """Samples of the next piece: to the end of the hop, or as many as are handed on at most."""
+        return min(max(1, round(self._intake.due() * self._intake.rate)), self._block)
 
     def finish(self) -> bool:
         """Play what is held back because it is less than a block."""

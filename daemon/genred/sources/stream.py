@@ -45,6 +45,9 @@ SEGMENTS_TIMEOUT_S = 30.0
 """Longest wait between two reads of those: the next segment of HLS can be 10 s away."""
 READ_BYTES = 4096
 """At most so much a read: a title comes at most a quarter of a second too early."""
+GATHER_S = 0.1
+"""What is decoded is resampled in pieces of this length; the burst at a stream's beginning is far
+longer."""
 NO_AUDIO_S = 20.0
 """Bytes but no audio for so long means that something else is being sent: the stream is opened
 again and looked at anew."""
@@ -176,7 +179,7 @@ class StreamSource:
         decoder = Decoder(container, self.description)
         # A playlist's segments come in bursts: ahead of them there is nothing to hear yet.
         pacer = Pacer(intake, self._clock, ahead=ahead)
-        resampler = Resampler(intake.rate, self._channel)
+        resampler = Resampler(intake.rate, self._channel, GATHER_S)
         tags = {key.lower(): value for key, value in decoder.tags.items()}
         name = self._name or clean(tags.get("icy-name", "")) or urlsplit(self._url).hostname
         told: StreamInfo | None = None
