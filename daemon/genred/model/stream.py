@@ -1,8 +1,9 @@
 """The states of some feeds, and one step of them: what runs every hop.
 
 A :class:`Stream` keeps a state for each of its rows and takes the new samples of any of them one
-step on. On the CPU many rows go in batches that fit the caches (:class:`HostStream`). On a device
-the states never leave it, and all rows go in one batch (:class:`genred.model.device.DeviceStream`).
+step on. On the CPU rows go through the network in batches that fit the caches
+(:class:`HostStream`). On a device the states never leave it, and all rows go in one batch
+(:class:`genred.model.device.DeviceStream`).
 """
 
 from __future__ import annotations
@@ -26,8 +27,12 @@ if TYPE_CHECKING:
     Floats = NDArray[np.float32]
 
 BATCH: Final = 32
-"""Rows of one batch on the CPU. From 16 on a step of one feed gets no cheaper; from 128 on the
-activations of a batch no longer stay in a core's own cache, and it gets dearer."""
+"""Rows that go through the network at once on the CPU. From 16 on a step of one feed gets no
+cheaper; from 96 on the activations no longer stay in a core's own cache, and it gets dearer."""
+
+ROOM: Final = 128
+"""Rows of one step on the CPU, which go through the network in several batches. What follows it is
+told for all of them in one call each, which take longer to call than to do."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -82,7 +87,7 @@ class HostStream:
         self._front_end = LogMel(metadata.front_end, metadata.sample_rate, metadata.hop)
         self._tail = self._front_end.tail if self._joined else 0
         self._state = np.zeros((feeds, metadata.state_size), np.float32)
-        self._allocate(max(1, min(feeds, BATCH)))
+        self._allocate(max(1, min(feeds, ROOM)))
 
     def _allocate(self, batch: int) -> None:
         metadata = self._metadata
@@ -92,18 +97,19 @@ class HostStream:
         frames = (metadata.front_end.n_mels, metadata.hop // metadata.front_end.hop_length)
         self._logmel = np.zeros((batch, *frames), np.float32)
         self._logits = np.zeros((batch, len(metadata.labels)), np.float32)
-        self._before = np.zeros((batch, metadata.state_size), np.float32)
-        self._after = np.zeros((batch, metadata.state_size), np.float32)
-        self._bound: dict[int, Any] = {}
+        self._before = np.zeros((min(batch, BATCH), metadata.state_size), np.float32)
+        self._after = np.zeros_like(self._before)
+        self._bound: dict[tuple[int, int], Any] = {}
 
     def step(self, rows: Sequence[int]) -> tuple[Floats, Floats]:
         """See :class:`Stream`."""
-        count = len(rows)
-        # "clip" lets numpy write straight into the buffer; the rows are the caller's own.
-        np.take(self._state, rows, axis=0, out=self._before[:count], mode="clip")
-        logits, logmel = self._run(count)
-        self._state[rows] = self._after[:count]
-        return logits, logmel
+        for first in range(0, len(rows), BATCH):
+            part = rows[first : first + BATCH]
+            # "clip" lets numpy write straight into the buffer; the rows are the caller's own.
+            np.take(self._state, part, axis=0, out=self._before[: len(part)], mode="clip")
+            self._run(first, len(part))
+            self._state[part] = self._after[: len(part)]
+        return self._logits[: len(rows)], self._logmel[: len(rows)]
 
     def run(self, row: int, audio: Floats) -> tuple[Floats, Floats]:
         """See :class:`Stream`; the front end takes all steps at once."""
@@ -116,7 +122,7 @@ class HostStream:
         joined = as_strided(samples, (steps, self._tail + hop), (4 * hop, 4), writeable=False)
         if self._joined:
             self._front_end(joined, logmel)
-        binding = self._bound.get(1) or self._bind(1)
+        binding = self._bound.get((0, 1)) or self._bind(0, 1)
         for step in range(steps):
             self._samples[0] = joined[step]
             if self._joined:
@@ -130,33 +136,38 @@ class HostStream:
         return logits, logmel
 
     def through(self, audio: Floats, state: Floats) -> tuple[Floats, Floats, Floats]:
-        """One step of a batch whose states are the caller's; see :meth:`Model.step`."""
+        """One step of at most :data:`BATCH`, whose states are the caller's; see `Model.step`."""
         count = len(audio)
         self.inbox[:count], self._before[:count] = audio, state
-        logits, logmel = self._run(count)
-        return logits.copy(), logmel.copy(), self._after[:count].copy()
+        self._run(0, count)
+        return self._logits[:count].copy(), self._logmel[:count].copy(), self._after[:count].copy()
 
-    def _run(self, count: int) -> tuple[Floats, Floats]:
-        logmel = self._logmel[:count]
+    def _run(self, first: int, count: int) -> None:
+        """Take the rows from ``first`` on of what came in through front end and network."""
         if self._joined:
-            samples = self._samples[:count]
+            samples = self._samples[first : first + count]
             samples[:, : self._tail] = self._before[:count, : self._tail]
-            self._front_end(samples, logmel)
-        binding = self._bound.get(count) or self._bind(count)
+            self._front_end(samples, self._logmel[first : first + count])
+        binding = self._bound.get((first, count)) or self._bind(first, count)
         self._session.run_with_iobinding(binding)
-        return self._logits[:count], logmel
 
-    def _bind(self, count: int) -> Any:
-        """Inputs and outputs of batches of ``count``: always the same memory, nothing is copied."""
+    def _bind(self, first: int, count: int) -> Any:
+        """Inputs and outputs of a batch: always the same memory, nothing is copied."""
         binding = self._session.io_binding()
-        inputs: dict[str, Floats] = {self._joined or "audio": self._samples, "state": self._before}
-        outputs: dict[str, Floats] = {"logits": self._logits, "next_state": self._after}
-        (inputs if self._joined else outputs)["logmel"] = self._logmel
+        inputs: dict[str, Floats] = {
+            self._joined or "audio": self._samples[first : first + count],
+            "state": self._before[:count],
+        }
+        outputs: dict[str, Floats] = {
+            "logits": self._logits[first : first + count],
+            "next_state": self._after[:count],
+        }
+        (inputs if self._joined else outputs)["logmel"] = self._logmel[first : first + count]
         for name, array in inputs.items():
-            binding.bind_ortvalue_input(name, _value(array[:count]))
+            binding.bind_ortvalue_input(name, _value(array))
         for name, array in outputs.items():
-            binding.bind_ortvalue_output(name, _value(array[:count]))
-        self._bound[count] = binding
+            binding.bind_ortvalue_output(name, _value(array))
+        self._bound[first, count] = binding
         return binding
 
     def reset(self, row: int) -> None:
@@ -169,7 +180,7 @@ class HostStream:
         for row, former in enumerate(rows):
             if former is not None:
                 state[row] = self._state[former]
-        batch = max(1, min(len(rows), BATCH))
+        batch = max(1, min(len(rows), ROOM))
         if batch != self.batch:
             self._allocate(batch)
         self._state = state
