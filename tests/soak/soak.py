@@ -2,6 +2,7 @@
 
     python tests/soak/soak.py --minutes 60 --seed 1 --report soak.json
     python tests/soak/soak.py --each --table        # every fault in turn, as the table of the docs
+    python tests/soak/soak.py --only broker_restarts --pace 10      # what one fault costs
 
 `genred run` listens to the synthesised station, to a microphone (PulseAudio) and to a stream
 (Icecast), and publishes to mosquitto. Its standard output is the independent witness of every
@@ -424,7 +425,14 @@ def table(world: World) -> str:
     return "\n".join(rows)
 
 
-def soak(world: World, minutes: float, *, each: bool) -> None:
+def soak(
+    world: World,
+    minutes: float,
+    faults: list[Callable[[World, float], None]],
+    pace: float,
+    *,
+    each: bool,
+) -> None:
     rng = random.Random(world.seed)
     stop = threading.Event()
 
@@ -436,17 +444,17 @@ def soak(world: World, minutes: float, *, each: bool) -> None:
     watcher.start()
     try:
         if each:
-            for fault in FAULTS:
+            for fault in faults:
                 inflict(world, fault, rng.uniform(*DOWN_S))
                 time.sleep(CALM_S[0])
             return
         while world.daemon.poll() is None:
-            pause = rng.uniform(*CALM_S)
+            pause = rng.uniform(*CALM_S) / pace
             if time.monotonic() - world.began + pause > minutes * 60:
                 time.sleep(max(0.0, minutes * 60 - (time.monotonic() - world.began)))
                 return
             time.sleep(pause)
-            inflict(world, rng.choice(list(FAULTS)), rng.uniform(*DOWN_S))
+            inflict(world, rng.choice(faults), rng.uniform(*DOWN_S) / pace)
     finally:
         stop.set()
         watcher.join()
@@ -457,16 +465,26 @@ def main() -> int:
     parser.add_argument("--minutes", type=float, default=60)
     parser.add_argument("--seed", type=int, default=1)
     parser.add_argument("--each", action="store_true", help="every fault once, and no more")
+    parser.add_argument(
+        "--only", metavar="A,B,…", default=",".join(f.__name__ for f in FAULTS), help="these faults"
+    )
+    parser.add_argument(
+        "--pace", type=float, default=1.0, help="so many times more often, and as much shorter"
+    )
     parser.add_argument("--table", action="store_true", help="print the docs' table at the end")
     parser.add_argument("--report", type=Path, help="write the summary here too")
     args = parser.parse_args()
+    named = {fault.__name__: fault for fault in FAULTS}
+    if unknown := set(args.only.split(",")) - set(named):
+        parser.error(f"no such fault: {', '.join(sorted(unknown))}; there are {', '.join(named)}")
+    faults = [named[name] for name in args.only.split(",")]
     # Ended from outside, it must not leave its counterparts running.
     signal.signal(signal.SIGTERM, lambda *_: sys.exit(128 + signal.SIGTERM))
     # A socket's path may have 107 characters: keep the folder's name short.
     with tempfile.TemporaryDirectory(prefix="soak-") as folder, ExitStack() as stack:
         world = World(Path(folder), args.seed, stack)
         world.begin()
-        soak(world, args.minutes, each=args.each)
+        soak(world, args.minutes, faults, args.pace, each=args.each)
         code = world.end()
         report = summary(world, code)
         text = json.dumps(report, indent=2)
