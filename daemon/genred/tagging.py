@@ -28,7 +28,7 @@ if TYPE_CHECKING:
     Floats = NDArray[np.float32]
 
 
-HOPS: Final = 32
+HOPS: Final = 512
 """Hops of a file that are taken at once: what is alike for all of them is then cheap, and no file
 needs more than eight seconds of it in memory."""
 

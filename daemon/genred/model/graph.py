@@ -100,9 +100,11 @@ class Graph:
     def cut(self, inputs: Mapping[str, Sequence[int]], outputs: Sequence[str]) -> bytes:
         """The model between ``inputs`` and ``outputs``, serialised.
 
-        ``inputs`` gives each its shape after the first dimension, float32; ``outputs`` are some of
-        the graph's own. What nothing leads to any more is left out. Raises :class:`ModelError`
-        where the outputs need more than these inputs, or nodes hold graphs of their own.
+        ``inputs`` gives each its shape after the first dimension, float32; ``outputs`` are any of
+        its tensors, float32 too. What nothing leads to any more is left out.
+
+        Raises :class:`ModelError` where the outputs need more than these inputs, or nodes hold
+        graphs of their own.
         """
         if any(node.nested for node in self.nodes):
             raise ModelError("its graph holds others inside nodes")
@@ -128,6 +130,8 @@ class Graph:
             if made & needed and not made & set(inputs):
                 kept.append(field.whole)
         kept += [_message(_GRAPH_INPUT, _value(name, shape)) for name, shape in inputs.items()]
+        told = {_name(each.value, _VALUE_NAME) for each in self._of(_GRAPH_OUTPUT)}
+        kept += [_message(_GRAPH_OUTPUT, _shapeless(name)) for name in outputs if name not in told]
         graph = b"".join(kept)
         model = [field.whole for field in self._model if field.number != _MODEL_GRAPH]
         return b"".join([*model, _message(_MODEL_GRAPH, graph)])
@@ -245,6 +249,11 @@ def _value(name: str, shape: Sequence[int], kind: int = FLOAT) -> bytes:
     sizes = b"".join(_message(1, each) for each in dimensions)
     tensor = _number(1 << 3) + _number(kind) + _message(2, sizes)
     return _message(1, name.encode()) + _message(2, _message(1, tensor))
+
+
+def _shapeless(name: str) -> bytes:
+    """A ``ValueInfoProto``: a tensor, float32, whose shape is left to be inferred."""
+    return _message(1, name.encode()) + _message(2, _message(1, _number(1 << 3) + _number(FLOAT)))
 
 
 def _written(node: Node) -> bytes:

@@ -7,6 +7,7 @@ import re
 import sys
 import threading
 import time
+from functools import cache, partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final, Literal
 
@@ -15,7 +16,7 @@ import onnxruntime
 from pydantic import ValidationError
 
 from genred.errors import GenredError, InputError, ModelError, UnavailableError
-from genred.model import shortcut
+from genred.model import shortcut, stretch
 from genred.model.device import DeviceStream, masked
 from genred.model.metadata import FORMAT_VERSION, METADATA_KEY, ModelMetadata
 from genred.model.stream import BATCH, Entry, HostStream, Stream
@@ -294,7 +295,8 @@ def _short(
     if found is None:
         return None
     try:
-        entry = Entry(_session(path, found.model, "cpu", threads), found.samples)
+        longer = cache(partial(_stretch, path, metadata, threads))
+        entry = Entry(_session(path, found.model, "cpu", threads), found.samples, stretch=longer)
         short = HostStream(entry, metadata, TRIED)
         audio, state = _noise(metadata), np.zeros((TRIED, metadata.state_size), np.float32)
         for _ in range(WARM_UP_STEPS):
@@ -307,6 +309,29 @@ def _short(
         log.info("%s runs as a whole: %s", path, _first_line(error))
         return None
     return entry
+
+
+def _stretch(path: Path, metadata: ModelMetadata, threads: int) -> stretch.Stretch | None:
+    """The way through long stretches of a recording, if there is one.
+
+    Made when it is first needed, of the file as it is then: a daemon never needs it.
+    """
+    try:
+        data = _read(path)
+        found = shortcut.cut(data, metadata)
+        if found is None:
+            return None
+        step = HostStream(
+            Entry(_session(path, found.model, "cpu", threads), found.samples), metadata, BATCH
+        )
+        return stretch.find(found, metadata, step.through, partial(_piece, path, threads))
+    except Exception as error:  # noqa: BLE001 - onnxruntime raises classes of no common base
+        log.info("%s takes recordings step by step: %s", path, _first_line(error))
+        return None
+
+
+def _piece(path: Path, threads: int, data: bytes) -> onnxruntime.InferenceSession:
+    return _session(path, data, "cpu", threads)
 
 
 def _first_line(error: Exception) -> str:

@@ -18,11 +18,12 @@ from numpy.lib.stride_tricks import as_strided
 from genred.model.front_end import LogMel
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Callable, Sequence
 
     from numpy.typing import NDArray
 
     from genred.model.metadata import ModelMetadata
+    from genred.model.stretch import Stretch
 
     Floats = NDArray[np.float32]
 
@@ -35,6 +36,10 @@ ROOM: Final = 128
 told for all of them in one call each, which take longer to call than to do."""
 
 
+LONG: Final = 48
+"""Steps from which on a stretch is taken in parts side by side: what that needs is made first."""
+
+
 @dataclass(frozen=True, slots=True)
 class Entry:
     """A session and where its graph is entered."""
@@ -44,6 +49,8 @@ class Entry:
     """The input of joined samples, where the graph is entered behind its front end."""
     resident: onnxruntime.InferenceSession | None = None
     """Another of the same model between masks, for states that stay on a device."""
+    stretch: Callable[[], Stretch | None] | None = None
+    """The way through long stretches of a recording, made when it is first asked for."""
 
 
 class Stream(Protocol):
@@ -83,6 +90,7 @@ class HostStream:
 
     def __init__(self, entry: Entry, metadata: ModelMetadata, feeds: int) -> None:
         self._session, self._joined = entry.session, entry.samples
+        self._stretch = entry.stretch
         self._metadata = metadata
         self._front_end = LogMel(metadata.front_end, metadata.sample_rate, metadata.hop)
         self._tail = self._front_end.tail if self._joined else 0
@@ -122,6 +130,10 @@ class HostStream:
         joined = as_strided(samples, (steps, self._tail + hop), (4 * hop, 4), writeable=False)
         if self._joined:
             self._front_end(joined, logmel)
+        stretch = self._stretch() if self._stretch is not None and steps >= LONG else None
+        if stretch is not None and stretch.parts(steps) > 1:
+            logits, self._state[row] = stretch.run(joined, logmel, self._before[0])
+            return logits, logmel
         binding = self._bound.get((0, 1)) or self._bind(0, 1)
         for step in range(steps):
             self._samples[0] = joined[step]
