@@ -14,7 +14,7 @@ from contextlib import contextmanager
 import pytest
 
 from faults.watch import HEARTBEAT_S, Watch
-from genred.sources.device import NO_CALLBACK_S
+from genred.sources.device import NO_SAMPLES_S
 from genred.sources.http import TIMEOUT_S
 from genred.sources.supervisor import SILENT_S, STALLED_S
 from sources.listener import tone, write_audio
@@ -42,7 +42,7 @@ def test_the_sound_server_dies_and_comes_back_mute(pulse, tmp_path, record_fault
         watch.until_status("stalled", "reconnecting")
         assert watch.state.label == "unknown"
         assert watch.state.scores == {}
-        watch.until_status("reconnecting", seconds=NO_CALLBACK_S + 5)
+        watch.until_status("reconnecting", seconds=NO_SAMPLES_S + 5)
         pulse.start()
         back = time.monotonic()
         recovered = watch.until_status("listening", "silent") - back

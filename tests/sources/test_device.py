@@ -78,7 +78,7 @@ def test_the_sound_server_dies_and_comes_back(radio, monkeypatch):
     """As if unplugged: PortAudio raises nothing, but it is noticed, and found again later."""
     import genred.sources.device
 
-    monkeypatch.setattr(genred.sources.device, "NO_CALLBACK_S", 2.5)
+    monkeypatch.setattr(genred.sources.device, "NO_SAMPLES_S", 2.5)
     with Ear(device_source()) as ear:
         ear.hear(4)
         radio.kill()

@@ -2,46 +2,62 @@
 
 from __future__ import annotations
 
+import contextlib
+import fcntl
+import json
 import math
-import threading
+import os
+import select
+import subprocess
+import sys
 import time
-from typing import TYPE_CHECKING, Any
+from pathlib import Path
+from typing import TYPE_CHECKING, Final, Self
 
 import numpy as np
 
-from genred.errors import UnavailableError
+import genred
+from genred.errors import GenredError, InternalError, TemporaryError, UnavailableError
 from genred.resample import Channel, Resampler
-from genred.ring import Ring
-from genred.sources import portaudio
+from genred.sources import capture
 from genred.sources.base import StreamInfo
 
 if TYPE_CHECKING:
+    from numpy.typing import NDArray
+
     from genred.clock import Clock
     from genred.sources.base import Intake
+    from genred.sources.capture import Opened
 
-MOST_CHANNELS = 2
-"""Channels that are opened where nothing is said: more than stereo is no broadcast."""
-RING_S = 2.0
-"""Audio held between PortAudio's callback and the pump, which comes once a hop."""
-PUMP_S = 0.25
-"""How often the pump looks around when nothing is to be fetched: well within the time a stop may
-take, or until a dead device is noticed."""
-BLOCK_S = 0.05
-"""Audio a callback brings. Left to itself PortAudio calls up to 180 times a second."""
-LATENCY_S = 0.1
-"""Audio that PortAudio keeps in hand. Measured through PulseAudio: 0.4 % of a core, where its own
-35 ms ("high") cost 1.2 %."""
-NO_CALLBACK_S = 5.0
-"""No callback for so long means a dead device, which raises nothing by itself. Opening a device
-through PulseAudio was seen to take 1.5 s to the first callback."""
+POLL_S: Final = 0.25
+"""How often a silent device is asked whether it must stop: well within the time a stop may take."""
+OPEN_S: Final = 10.0
+"""To look for the device and open it. It takes 0.2 s; a sound server that stands still never
+answers."""
+NO_SAMPLES_S: Final = 5.0
+"""No samples for so long means a dead device, which raises nothing by itself. Opening a device
+through PulseAudio was seen to take 1.9 s to the first of them."""
+END_S: Final = 0.5
+"""For the capturing process to close its device: it comes by with each block. Then it is killed."""
+REAP_S: Final = 1.0
+"""For a killed process to end. Only a driver that hangs in the kernel keeps one for longer."""
+PIPE_BYTES: Final = 2**20
+"""What the pipe holds, at most (Linux allows no more to a user): 2.7 s of 48 kHz in stereo."""
+HELD_S: Final = 1.0
+"""Audio that is taken out of the pipe at once."""
+
+_NOT_ITS_BUSINESS: Final = ("GENRED_", "CREDENTIALS_DIRECTORY", "NOTIFY_SOCKET", "WATCHDOG_")
+"""Beginnings of the environment's names that the capturing process does not get: passwords, and
+where the daemon talks to systemd."""
 
 
 class DeviceSource:
     """The input device ``device`` (``default``, an index, a name or a part of one).
 
     At the device's own rate and at most two of its channels unless ``rate`` and ``channels`` say
-    otherwise. Live: a device that dies or is missing is opened again by the runner, found by its
-    name wherever it comes back.
+    otherwise. It is captured by a process of its own (:mod:`genred.sources.capture`), and looked
+    for by its name each time. Live: a device that dies or is missing is opened again by the
+    runner, wherever it comes back.
     """
 
     live = True
@@ -61,100 +77,210 @@ class DeviceSource:
         self._channel: Channel = channel
         self._rate = rate
         self._channels = channels
-        self._filled = threading.Event()
         self.description = f"sound device {device!r}"
-
-    def interrupt(self) -> None:
-        """End the pump's wait."""
-        self._filled.set()
 
     def run(self, intake: Intake) -> None:
         """Capture until told to stop.
 
         Raises :class:`UnavailableError` when the device is not there, cannot be opened so, or no
-        longer delivers.
+        longer delivers, and :class:`TemporaryError` when no process can be started.
         """
-        captures: list[_Capture] = []
+        with _Process(self._device, self._rate or 0, self._channels or 0) as process:
+            said, began = b"", time.monotonic()
+            while not said.endswith(b"\n"):
+                if intake.stopping.is_set():
+                    return
+                if time.monotonic() - began > OPEN_S:
+                    raise UnavailableError(
+                        f"sound device {self._device!r} did not open within {OPEN_S:.0f} s",
+                        "does the sound server answer?",
+                    )
+                said += process.words(POLL_S)
+            answer = json.loads(said)
+            if "message" in answer:
+                raise _refusal(said)
+            opened: Opened = answer
+            intake.info(StreamInfo(station=opened["device"]))
+            intake.listening()
+            self._pump(process, opened, intake)
 
-        def options(device: portaudio.InputDevice) -> dict[str, Any]:
-            rate = self._rate or device.rate
-            channels = self._channels or min(device.channels, MOST_CHANNELS)
-            captures.append(_Capture(rate, channels, self._filled))
-            return {
-                "samplerate": rate,
-                "channels": channels,
-                "dtype": "float32",
-                "blocksize": round(rate * BLOCK_S),
-                "latency": LATENCY_S,
-                "callback": captures[0].callback,
-            }
-
-        try:
-            with portaudio.opened(self._device, options) as opened:
-                intake.info(StreamInfo(station=opened.device.name))
-                intake.listening()
-                self._pump(captures[0], opened.latency_s, intake)
-        except portaudio.library().PortAudioError as error:
-            how = ""
-            if captures:
-                how = f" with {captures[0].ring.channels} channels at {captures[0].rate} Hz"
-            raise UnavailableError(
-                f"sound device {self._device!r} cannot be opened{how}: {error.args[0]}",
-                "is another program using it? genred devices shows what it can do",
-            ) from None
-
-    def _pump(self, capture: _Capture, latency_s: float, intake: Intake) -> None:
-        """Carry what the callback has captured to the intake, until told to stop."""
-        ring, rate = capture.ring, capture.rate
+    def _pump(self, process: _Process, opened: Opened, intake: Intake) -> None:
+        """Carry what was captured to the intake, a hop at a time, until told to stop."""
+        frames, rate = opened["block"], opened["rate"]
+        block = np.dtype(
+            [
+                *(("at", "<f8"), ("broken", "<u4"), ("lost", "<u4")),
+                ("samples", "<f4", (frames, opened["channels"])),
+            ]
+        )
+        block_s = frames / rate
+        blocks = np.empty(max(1, round(HELD_S / block_s)), block)
+        held = blocks.view(np.uint8).data
+        # No longer asleep than it takes to fill half of the pipe.
+        most = max(1, min(len(blocks), process.capacity // 2 // block.itemsize))
+        filled, wanted = 0, block.itemsize
         resampler = Resampler(intake.rate, self._channel)
-        overflows = 0
+        heard = time.monotonic()
         while not intake.stopping.is_set():
-            self._filled.wait(PUMP_S)
-            self._filled.clear()
-            if capture.overflows != overflows:
-                overflows = capture.overflows
-                intake.overflowed()
-                resampler.reset()
-            lost = ring.lost
-            block = np.empty((ring.available(), ring.channels), np.float32)
-            if len(block):
-                captured_at = self._clock.now() - latency_s - len(block) / rate
-                if ring.read(block):
-                    intake.write(resampler.push(block, rate), captured_at)
-            if ring.lost != lost:
-                intake.overflowed(round((ring.lost - lost) * intake.rate / rate))
-                resampler.reset()
-            rest_s = min(intake.due() + resampler.latency_s, RING_S / 2)
-            capture.wanted = ring.written + math.ceil(rest_s * rate)
-            if time.monotonic() - capture.called > NO_CALLBACK_S:
+            count = process.read(held[filled:], POLL_S)
+            if count:
+                heard = time.monotonic()
+                filled += count
+            elif time.monotonic() - heard > NO_SAMPLES_S:
                 raise UnavailableError(
-                    f"sound device {self._device!r} is silent since {NO_CALLBACK_S:.0f} s",
+                    f"sound device {self._device!r} is silent since {NO_SAMPLES_S:.0f} s",
                     "was it unplugged?",
                 )
+            whole = filled // block.itemsize
+            # What is missing of the hop is just about to come; or not: a pause.
+            if whole == 0 or (count and filled < wanted):
+                continue
+            self._pass_on(blocks[:whole], opened, resampler, intake)
+            last = float(blocks["at"][whole - 1])
+            rest = filled - whole * block.itemsize
+            held[:rest] = held[whole * block.itemsize : filled]
+            filled = rest
+            due = min(max(1, math.ceil((intake.due() + resampler.latency_s) / block_s)), most)
+            wanted = due * block.itemsize
+            # Up to half a block before the last of them: what comes meanwhile costs no work.
+            asleep_s = last + (due - 0.5) * block_s - time.monotonic()
+            if asleep_s > 0:
+                intake.stopping.wait(min(asleep_s, due * block_s))
+
+    def _pass_on(
+        self,
+        blocks: NDArray[np.void],
+        opened: Opened,
+        resampler: Resampler,
+        intake: Intake,
+    ) -> None:
+        """Write ``blocks``, in stretches between which sound is missing."""
+        rate = opened["rate"]
+        for stretch in np.split(blocks, np.flatnonzero(blocks["broken"])):
+            if len(stretch) == 0:
+                continue
+            if stretch["broken"][0]:
+                intake.overflowed(round(int(stretch["lost"][0]) * intake.rate / rate))
+                resampler.reset()
+            ago_s = self._clock.monotonic() - float(stretch["at"][0])
+            ago_s += opened["latency_s"] + opened["block"] / rate
+            samples = stretch["samples"].reshape(-1, opened["channels"])
+            intake.write(resampler.push(samples, rate), self._clock.now() - ago_s)
 
 
-class _Capture:
-    """What PortAudio's callback touches: a ring, and the event by which the pump sleeps."""
+class _Process:
+    """The process that captures, and the pipes it is heard by; as a context it ends with it.
 
-    def __init__(self, rate: int, channels: int, filled: threading.Event) -> None:
-        self.rate = rate
-        self.ring = Ring(round(rate * RING_S), channels)
-        self.overflows = 0
-        self.called = time.monotonic()
-        self.wanted = 0
-        """How far the ring must be written before there is something to do."""
-        self._filled = filled
+    Raises :class:`TemporaryError` when it cannot be started.
+    """
 
-    def callback(self, indata: Any, frames: int, when: Any, status: Any) -> None:
-        """Copy and count, nothing else: this runs on the sound card's thread.
+    def __init__(self, device: str, rate: int, channels: int) -> None:
+        self._device = device
+        try:
+            self._samples, theirs = os.pipe()
+        except OSError as error:
+            raise _no_process(error) from None
+        try:
+            self.capacity = _widened(self._samples)
+            what = (device, rate, channels, theirs, os.getpid())
+            # -P: nothing is imported from where the daemon happens to be at work.
+            self._process = subprocess.Popen(  # noqa: S603 - Python itself
+                [sys.executable, "-P", "-m", capture.__name__, *map(str, what)],
+                bufsize=0,
+                stdin=subprocess.DEVNULL,
+                stdout=subprocess.PIPE,
+                # ALSA and PortAudio talk there: of cards that are missing, and in a flood.
+                stderr=subprocess.DEVNULL,
+                pass_fds=(theirs,),
+                env=_environment(),
+            )
+        except OSError as error:
+            os.close(self._samples)
+            raise _no_process(error) from None
+        finally:
+            os.close(theirs)
+        assert self._process.stdout is not None
+        self._stdout = self._process.stdout
+        self._poll, self._words_poll = select.poll(), select.poll()
+        self._poll.register(self._samples, select.POLLIN)
+        for poll in (self._poll, self._words_poll):
+            poll.register(self._stdout, select.POLLIN)
 
-        The pump is woken by what makes a hop whole, not by every block.
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        """End it: asked by closing its pipe, or killed."""
+        os.close(self._samples)
+        try:
+            self._process.wait(END_S)
+        except subprocess.TimeoutExpired:
+            self._process.kill()
+            # One that hangs in the kernel is reaped when the next is started.
+            with contextlib.suppress(subprocess.TimeoutExpired):
+                self._process.wait(REAP_S)
+        self._stdout.close()
+
+    def words(self, timeout_s: float) -> bytes:
+        """What it says, as far as there is anything within ``timeout_s``.
+
+        Raises :class:`UnavailableError` when it has ended without a word.
         """
-        del frames, when
-        if status.input_overflow:
-            self.overflows += 1
-            self.wanted = 0
-        self.ring.write(indata)
-        self.called = time.monotonic()
-        if self.ring.written >= self.wanted and not self._filled.is_set():
-            self._filled.set()
+        if not self._words_poll.poll(timeout_s * 1000):
+            return b""
+        said = os.read(self._stdout.fileno(), select.PIPE_BUF)
+        if not said:
+            raise self._ended()
+        return said
+
+    def read(self, into: memoryview[int], timeout_s: float) -> int:
+        """Take samples out of the pipe; how many bytes came within ``timeout_s``.
+
+        Raises what it gives as its reason when it can no longer capture.
+        """
+        ready = dict(self._poll.poll(timeout_s * 1000))
+        if ready.get(self._samples, 0) & select.POLLIN:
+            return os.readv(self._samples, [into])
+        if ready:
+            raise _refusal(self.words(END_S))
+        return 0
+
+    def _ended(self) -> GenredError:
+        try:
+            code = self._process.wait(END_S)
+        except subprocess.TimeoutExpired:
+            how = "has closed its pipes"
+        else:
+            how = f"was ended by signal {-code}" if code < 0 else f"ended with code {code}"
+        return UnavailableError(f"sound device {self._device!r}: what captures it {how}")
+
+
+def _refusal(said: bytes) -> GenredError:
+    """The error that a process has told in a line."""
+    refused: capture.Refused = json.loads(said)
+    kind = InternalError if refused["exit_code"] == InternalError.exit_code else UnavailableError
+    return kind(refused["message"], refused["hint"])
+
+
+def _no_process(error: OSError) -> TemporaryError:
+    return TemporaryError(
+        f"no process can be started to capture with: {error.strerror}", "see genred doctor"
+    )
+
+
+def _widened(pipe: int) -> int:
+    """Let ``pipe`` hold more, where that is allowed; the bytes it holds."""
+    with contextlib.suppress(OSError):
+        fcntl.fcntl(pipe, fcntl.F_SETPIPE_SZ, PIPE_BYTES)
+    return fcntl.fcntl(pipe, fcntl.F_GETPIPE_SZ)
+
+
+def _environment() -> dict[str, str]:
+    """The daemon's, with the place genred was imported from, and without its secrets."""
+    environment = {
+        name: value for name, value in os.environ.items() if not name.startswith(_NOT_ITS_BUSINESS)
+    }
+    paths = [str(Path(genred.__path__[0]).parent), environment.get("PYTHONPATH", "")]
+    environment["PYTHONPATH"] = os.pathsep.join(filter(None, paths))
+    environment["MALLOC_ARENA_MAX"] = "1"
+    return environment

@@ -1,24 +1,15 @@
-"""PortAudio's devices: what there is, which one is meant, and a list that stays fresh.
+"""PortAudio's devices: what there is, and which one is meant.
 
-PortAudio looks for devices once, when it is initialised. Looking again means ending it, which
-closes every stream of this process; so that happens only while none is open, under one lock.
+PortAudio looks for devices once in a process, when it is loaded: whoever wants to know what is
+there now begins a process anew.
 """
 
 from __future__ import annotations
 
-import threading
-from contextlib import contextmanager
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from genred.errors import UnavailableError
-
-if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator
-
-_lock = threading.RLock()
-_open_streams = 0
-_looked = False
 
 DEFAULT = "default"
 """What the system's default input is called in the configuration."""
@@ -42,15 +33,6 @@ class InputDevice:
         return f"device:{self.name}"
 
 
-@dataclass(frozen=True, slots=True)
-class Opened:
-    """A device that is being captured from."""
-
-    device: InputDevice
-    latency_s: float
-    """From the sound to the callback, as PortAudio has it."""
-
-
 def library() -> Any:
     """The module ``sounddevice``; :class:`UnavailableError` where PortAudio is not installed."""
     try:
@@ -64,9 +46,22 @@ def library() -> Any:
 
 
 def input_devices() -> list[InputDevice]:
-    """All devices with an input, as they are now where no stream is open."""
-    with _lock:
-        return _list(library())
+    """All devices with an input, as they were when this process first asked."""
+    sounddevice = library()
+    default = sounddevice.default.device[0]
+    hosts = sounddevice.query_hostapis()
+    return [
+        InputDevice(
+            index=device["index"],
+            name=device["name"],
+            host_api=hosts[device["hostapi"]]["name"],
+            channels=device["max_input_channels"],
+            rate=round(device["default_samplerate"]),
+            default=device["index"] == default,
+        )
+        for device in sounddevice.query_devices()
+        if device["max_input_channels"] > 0
+    ]
 
 
 def choose(wanted: str) -> InputDevice:
@@ -98,54 +93,3 @@ def choose(wanted: str) -> InputDevice:
     if fits:
         raise UnavailableError(f"more than one input device fits {wanted!r}: {there}", "name one")
     raise UnavailableError(f"no input device {wanted!r}; there are {there}", "genred devices")
-
-
-@contextmanager
-def opened(wanted: str, options: Callable[[InputDevice], dict[str, Any]]) -> Iterator[Opened]:
-    """Choose the device ``wanted`` and capture from it; the stream is closed at the end.
-
-    ``options`` are those of ``sounddevice.InputStream``. While a stream is open, the list of
-    devices is not looked up anew. Raises what :func:`choose` raises, and
-    ``sounddevice.PortAudioError``.
-    """
-    global _open_streams  # noqa: PLW0603 - PortAudio's state is the process's
-    sounddevice = library()
-    with _lock:
-        device = choose(wanted)
-        try:
-            stream = sounddevice.InputStream(device=device.index, **options(device))
-        except ValueError as error:
-            raise UnavailableError(f"sound device {device.name!r}: {error}") from None
-        _open_streams += 1
-    try:
-        stream.start()
-        yield Opened(device, float(stream.latency))
-    finally:
-        with _lock:
-            # Not stop(): it would wait for a dead device to play out.
-            stream.abort(ignore_errors=True)
-            stream.close(ignore_errors=True)
-            _open_streams -= 1
-
-
-def _list(sounddevice: Any) -> list[InputDevice]:
-    global _looked  # noqa: PLW0603
-    if _looked and _open_streams == 0:
-        # There is no public way, https://github.com/spatialaudio/python-sounddevice/issues/125.
-        sounddevice._terminate()  # noqa: SLF001
-        sounddevice._initialize()  # noqa: SLF001
-    _looked = True
-    default = sounddevice.default.device[0]
-    hosts = sounddevice.query_hostapis()
-    return [
-        InputDevice(
-            index=device["index"],
-            name=device["name"],
-            host_api=hosts[device["hostapi"]]["name"],
-            channels=device["max_input_channels"],
-            rate=round(device["default_samplerate"]),
-            default=device["index"] == default,
-        )
-        for device in sounddevice.query_devices()
-        if device["max_input_channels"] > 0
-    ]
