@@ -23,7 +23,7 @@ import tempfile
 import threading
 import time
 from collections import Counter, defaultdict
-from contextlib import ExitStack
+from contextlib import ExitStack, suppress
 from dataclasses import asdict, dataclass, field
 from datetime import datetime
 from pathlib import Path
@@ -128,6 +128,7 @@ class World:
     stack: ExitStack
     happenings: list[Happening] = field(default_factory=list)
     samples: list[dict[str, float]] = field(default_factory=list)
+    children_left: list[int] = field(default_factory=list)
 
     def begin(self) -> None:
         parts = [clips.style(name, seconds, self.seed) for name, seconds in CLIP]
@@ -183,14 +184,16 @@ class World:
 
     def end(self) -> int:
         self.daemon.send_signal(signal.SIGTERM)
+        children = _children(self.daemon.pid)
         code = self.daemon.wait(15)
+        self.children_left = [pid for pid in children if Path(f"/proc/{pid}").exists()]
         time.sleep(2)  # what the broker still holds for the ear
         self.witness.close()
         self.log.close()
         return code
 
     def look(self) -> None:
-        """Memory, threads, descriptors and processor time of the daemon."""
+        """Memory, threads, descriptors, children and processor time of the daemon."""
         proc = Path(f"/proc/{self.daemon.pid}")
         status = dict(
             line.split(":\t", 1)
@@ -206,11 +209,21 @@ class World:
                 "own_mb": int(status["RssAnon"].split()[0]) / 1024,
                 "threads": int(status["Threads"]),
                 "descriptors": len(list((proc / "fd").iterdir())),
+                "children": len(_children(self.daemon.pid)),
                 "cpu_s": (int(stat[11]) + int(stat[12])) / os.sysconf("SC_CLK_TCK"),
             }
         )
         if self.player.poll() is not None and (self.folder / "pulse" / "pid").exists():
             self.play()
+
+
+def _children(pid: int) -> list[int]:
+    """The processes that the threads of ``pid`` have started and not yet reaped."""
+    found: list[int] = []
+    for task in Path(f"/proc/{pid}/task").iterdir():
+        with suppress(OSError):  # the thread has just ended
+            found += map(int, (task / "children").read_text().split())
+    return found
 
 
 def broker_restarts(world: World, down: float) -> None:
@@ -369,7 +382,7 @@ def summary(world: World, code: int) -> dict[str, Any]:
 
     leaks = [
         what
-        for what in ("threads", "descriptors")
+        for what in ("threads", "descriptors", "children")
         if least(what, settled[-third:]) > least(what, settled[:third])
     ]
     growth = float(np.polyfit(hours, memory, 1)[0])
@@ -390,6 +403,8 @@ def summary(world: World, code: int) -> dict[str, Any]:
             max(s["descriptors"] for s in settled),
         ],
         "descriptors_at_the_end": last["descriptors"],
+        "children": [min(s["children"] for s in settled), max(s["children"] for s in settled)],
+        "children_left": world.children_left,
         "cpu_share": round(
             (last["cpu_s"] - first["cpu_s"]) / max(1.0, last["at_s"] - first["at_s"]), 4
         ),
@@ -496,7 +511,8 @@ def main() -> int:
         if code or report["never_recovered"]:
             print((world.folder / "log").read_text()[-4000:])
     wrong = code or any(
-        report[what] for what in ("lost", "from_nowhere", "never_recovered", "leaks")
+        report[what]
+        for what in ("lost", "from_nowhere", "never_recovered", "leaks", "children_left")
     )
     return 1 if wrong else 0
 
