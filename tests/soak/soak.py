@@ -183,8 +183,8 @@ class World:
         self.station = self.icecast.broadcast(self.clip, name="Soak FM")
 
     def end(self) -> int:
-        self.daemon.send_signal(signal.SIGTERM)
         children = _children(self.daemon.pid)
+        self.daemon.send_signal(signal.SIGTERM)
         code = self.daemon.wait(15)
         self.children_left = [pid for pid in children if Path(f"/proc/{pid}").exists()]
         time.sleep(2)  # what the broker still holds for the ear
