@@ -22,8 +22,9 @@ if TYPE_CHECKING:
 
     Floats = NDArray[np.float32]
 
-BLOCK_BYTES: Final = 160 * 1024
-"""Windowed frames worked on at once: with their spectra they stay in a core's own cache."""
+BLOCK_BYTES: Final = 320 * 1024
+"""Windowed frames worked on at once: with their spectra they stay in a core's own cache, and the
+products with the mel filters have enough rows to be worth a call."""
 
 GROUP: Final = 16
 """Filters of one matrix product. A filter looks at a few bins; the fewer share a product, the fewer

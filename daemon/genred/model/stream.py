@@ -27,9 +27,9 @@ if TYPE_CHECKING:
 
     Floats = NDArray[np.float32]
 
-BATCH: Final = 32
-"""Rows that go through the network at once on the CPU. From 16 on a step of one feed gets no
-cheaper; from 96 on the activations no longer stay in a core's own cache, and it gets dearer."""
+BATCH: Final = 16
+"""Rows that go through the network at once on the CPU. More make a step of one feed no cheaper;
+they only take more room in a core's own cache, which other work on the machine may need."""
 
 ROOM: Final = 128
 """Rows of one step on the CPU, which go through the network in several batches. What follows it is
