@@ -29,8 +29,8 @@ if TYPE_CHECKING:
 
 
 HOPS: Final = 512
-"""Hops of a file that are taken at once: what is alike for all of them is then cheap, and no file
-needs more than eight seconds of it in memory."""
+"""Hops of a file that are taken at once: the longer a stretch, the more of it goes side by side
+(:mod:`genred.model.stretch`). Two minutes and 8 MB of audio at four decisions a second."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -15,6 +15,7 @@ from collections import deque
 from multiprocessing.connection import Connection, wait
 from typing import TYPE_CHECKING, Final
 
+from genred import frugal
 from genred.archive.jobs import Hearer, Job, Outcome, Recipe, failed
 from genred.errors import GenredError, InternalError
 
@@ -183,6 +184,7 @@ def _serve(pipe: Connection, recipe: Recipe) -> None:
     """A worker's life: load, say so, then hear what comes until the pipe is closed."""
     # An interrupt from the keyboard reaches all processes; the first of them decides.
     signal.signal(signal.SIGINT, signal.SIG_IGN)
+    frugal.for_files()
     with pipe, contextlib.suppress(EOFError, BrokenPipeError, ConnectionResetError):
         try:
             hearer = Hearer(recipe)

@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Any, Final
 import av
 import numpy as np
 
+from genred import frugal
 from genred.bench.sound import programme
 from genred.model.session import load_model
 from genred.settings.judgement import JudgementSettings
@@ -47,6 +48,7 @@ class Throughput:
 
 def throughput(model: str, seconds: float, rounds: int) -> dict[str, Any]:
     """Tag one synthesised file of ``seconds`` some times, decoding it alone in between."""
+    frugal.for_files()
     loaded = load_model(Path(model))
     by = JudgementSettings()
     rate = loaded.metadata.sample_rate

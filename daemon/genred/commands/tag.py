@@ -100,6 +100,7 @@ def run(args: argparse.Namespace) -> int:
     from genred import frugal
 
     frugal.begin()
+    frugal.for_files()
     from genred import logs
     from genred.archive.results import csv_into
     from genred.model.session import load_model
