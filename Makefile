@@ -78,18 +78,20 @@ lab: $(VENV)/.everything
 	$(BIN)/python -m genred_train.lab --data "$(GENRED_DATA)" --update train/README.md $(ARGS)
 
 # Makes the shipped model anew from the recordings in GENRED_DATA and the teacher GENRED_TEACHER
-# (yamnet.tflite): trains, cross-validates beside the yardstick, tries what each part brings, tunes
-# how it is judged by, judges it on the air and by treatments, and writes the card.
+# (yamnet.tflite): cross-validates beside the yardstick, trains, tunes by the folds how it is judged
+# by, tries what each part brings, judges it on the air and by treatments, and writes the card.
 MODEL_RUN = runs/compact
+MODEL_FOLDS = runs/compact-folds
 MODEL_ARGS = configs/train/compact.toml --data "$(GENRED_DATA)" --teacher "$(GENRED_TEACHER)"
 model: $(VENV)/.everything
 	@test -n "$(GENRED_DATA)" -a -f "$(GENRED_TEACHER)" || \
 		{ echo "make model GENRED_DATA=DIR GENRED_TEACHER=yamnet.tflite"; exit 1; }
+	$(BIN)/python -m genred_train.yardstick $(MODEL_ARGS) --out $(MODEL_FOLDS)
 	$(BIN)/torchrun --nproc-per-node 2 -m genred_train $(MODEL_ARGS) --device cpu --threads 1 \
-		--out $(MODEL_RUN)
-	$(BIN)/python -m genred_train.yardstick $(MODEL_ARGS) --out runs/compact-folds --card $(MODEL_RUN)
+		--folds $(MODEL_FOLDS) --out $(MODEL_RUN)
+	$(BIN)/python -m genred_train.yardstick $(MODEL_ARGS) --out $(MODEL_FOLDS) --card $(MODEL_RUN)
 	$(BIN)/python -m genred_train.ablation $(MODEL_ARGS) --out runs/compact-parts --card $(MODEL_RUN)
-	$(BIN)/python -m genred_train.tune $(MODEL_RUN) --data "$(GENRED_DATA)"
+	$(BIN)/python -m genred_train.tune $(MODEL_RUN) --data "$(GENRED_DATA)" --folds $(MODEL_FOLDS)
 	$(BIN)/genred evaluate $(MODEL_RUN) --data "$(GENRED_DATA)" --stream --robustness --card
 	install -d models/compact
 	cd $(MODEL_RUN) && install -m 644 model.onnx metrics.json MODEL_CARD.md confusion.png strip*.png coverage*.png \

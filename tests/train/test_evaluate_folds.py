@@ -12,7 +12,8 @@ from tiny_run import LABELS, quiet, write_music
 from train_data import recipe
 
 from genred.errors import InputError
-from genred_train import evaluate
+from genred_train import __main__ as training
+from genred_train import evaluate, tune
 from genred_train.data import corpus as corpora
 from genred_train.evaluation import folds
 
@@ -167,6 +168,52 @@ def test_cross_validation_from_the_command_line(tmp_path, capsys, monkeypatch):
     assert "each judged once by a model that has not heard its group" in " ".join(
         printed.out.split()
     )
+
+
+@pytest.mark.slow
+def test_who_learns_from_validation_is_calibrated_by_folds(tmp_path, capsys):
+    """The temperature and the judgement come from what the folds' models said of their folds."""
+    data = write_music(tmp_path / "data", artists=6)
+    settings = {"epochs": 2, "crops_per_epoch": 96, "learn_validation": True, "select": "last"}
+    made = recipe(training={**recipe().training.model_dump(), **settings})
+    path, out, run = tmp_path / "tiny.toml", tmp_path / "folds", tmp_path / "run"
+    path.write_text(_toml(made))
+    where = ["--data", str(data), "--cache", str(tmp_path / "cache")]
+    small = ["--device", "cpu", "--threads", "1"]
+    train = [str(path), *where, *small, "--out", str(run), "--folds", str(out)]
+    assert training.main(train) == 66
+    assert "holds no whole cross-validation" in capsys.readouterr().err
+
+    folded = ["--cross-validate", "2", str(path), *where, *small, "--out", str(out), "--seed", "3"]
+    assert evaluate.main([*folded, "--json"]) == 0
+    found = json.loads(capsys.readouterr().out)
+    temperatures = [fold["temperature"] for fold in found["folds"]]
+    assert len({1.0, *temperatures}) == 3  # each by the other fold
+    assert training.main(train) == 0
+    metrics = json.loads((run / "metrics.json").read_text())
+    assert metrics["calibration"]["by"] == "cross-validation"
+    between = sorted([*temperatures, metrics["calibration"]["temperature"]])
+    assert between[1] == metrics["calibration"]["temperature"]
+    assert not {"val", "val_second"} & metrics.keys()
+    told = (run / "MODEL_CARD.md").read_text()
+    assert "The validation split was learnt from too" in told
+    assert "found by cross-validation" in told
+    assert "| validation, windows |" not in told
+
+    capsys.readouterr()
+    assert tune.main([str(run), *where, "--folds", str(out), "--hours", "0.2"]) == 0
+    assert "chosen" in capsys.readouterr().out
+    assert json.loads((run / "metrics.json").read_text())["tuning"]["split"] == "folds"
+
+    assert training.main([*train[:-2], "--seed", "5"]) == 0
+    metrics = json.loads((run / "metrics.json").read_text())
+    assert metrics["calibration"] == {"temperature": 1.0, "by": "nothing"}
+
+
+def test_what_learns_from_validation_chooses_nothing_by_it():
+    training = {**recipe().training.model_dump(), "learn_validation": True, "select": "macro_f1"}
+    with pytest.raises(ValueError, match="leaves nothing to choose an epoch by"):
+        recipe(training=training)
 
 
 def _toml(made) -> str:

@@ -46,7 +46,7 @@ def track(label: int, level: float, seconds: float = 20.0) -> Track:
     targets = np.eye(3, dtype=np.float32)[label]
     lesson = np.full((int(4 * seconds), COMPONENTS), label, np.float16)
     audible = np.full(int(4 * seconds), level > -10.0)
-    return Track([spectrograms.Picture(frames, 1.0)], targets, audible, lesson, label)
+    return Track([spectrograms.Picture(frames, 1.0)], targets, audible, [lesson], label)
 
 
 def studio(tracks: list[Track], airing: dict, augment: dict) -> Studio:
@@ -74,6 +74,26 @@ def test_two_pieces_with_a_cut():
         np.testing.assert_array_equal(batch.taught[passage].numpy() > 0, whole)
         taught = batch.lessons[passage].numpy()[whole]
         np.testing.assert_allclose(taught, np.repeat(share[whole].round()[:, None], 3, axis=1))
+
+
+def test_each_rendering_has_its_own_lesson():
+    """The teacher's words go with the picture they were said of, by its own time."""
+    slow, fast = (track(0, level, seconds) for level, seconds in ((0.0, 24.0), (2.0, 16.0)))
+    lessons = [np.arange(4 * 24, dtype=np.float16), 500 + np.arange(4 * 16, dtype=np.float16)]
+    both = Track(
+        [slow.pictures[0], fast.pictures[0]],
+        slow.targets,
+        np.ones(4 * 20, bool),
+        [np.repeat(lesson[:, None], COMPONENTS, axis=1) for lesson in lessons],
+        0,
+    )
+    alone = {**BARE, "pieces": [1.0]}
+    batch = studio([both], alone, PLAIN).batch(24, np.random.default_rng(3))
+    played_fast = np.log(np.exp(batch.logmel[:, 0, 0].numpy()) - 0.01) > 1.0
+    assert 0 < played_fast.sum() < 24
+    said = batch.lessons[:, :, 0].numpy()
+    assert ((said[:, 0] >= 500) == played_fast).all()
+    np.testing.assert_allclose(said - said[:, :1], np.tile(np.arange(21), (24, 1)), atol=1.0)
 
 
 def test_pauses_do_not_count_and_levels_are_as_asked():
@@ -106,7 +126,7 @@ def test_pictures_are_kept_and_as_long_as_they_play(tmp_path):
 
     def made() -> list[spectrograms.Picture]:
         found = spectrograms.pictures(
-            front_end, 16_000, 3, [stored], tone, tmp_path, lambda _done, _all: None
+            front_end, 16_000, 3, 0.1, [stored], tone, tmp_path, lambda _done, _all: None
         )
         return found[stored.digest]
 
@@ -115,7 +135,9 @@ def test_pictures_are_kept_and_as_long_as_they_play(tmp_path):
         (int((31_999 if picture.speed != 1 else 32_000) / picture.speed) - 512) // 200 + 1
         for picture in first
     ]
+    assert [picture.speed for picture in first] == spectrograms.speeds(stored.digest, 3, 0.1)
     assert first[0].speed == 1 != first[1].speed
+    assert all(abs(picture.speed - 1) <= 0.1 for picture in first)
     before = {path: path.stat().st_mtime_ns for path in tmp_path.rglob("*.npy")}
     assert len(before) == 3
     np.testing.assert_array_equal(made()[2].frames, first[2].frames)

@@ -96,6 +96,13 @@ def parser() -> argparse.ArgumentParser:
         help="yamnet.tflite: recipes that train on passages of radio learn from it, too",
     )
     made.add_argument(
+        "--folds",
+        type=Path,
+        metavar="DIR",
+        help="where the recipe was cross-validated (genred evaluate --cross-validate, --out): "
+        "gives the temperature where training.learn_validation leaves no other",
+    )
+    made.add_argument(
         "--minutes",
         type=float,
         metavar="N",
@@ -152,6 +159,7 @@ def _train(chosen: argparse.Namespace) -> None:
         init_from=chosen.init_from,
         minutes=chosen.minutes,
         teacher=chosen.teacher,
+        folds=chosen.folds,
     )
     if chosen.time_devices:
         recipe = recipe.override(epochs=chosen.epochs or devices.EPOCHS)

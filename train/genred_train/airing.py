@@ -50,15 +50,16 @@ _LEAST_PIECE_S = 1.5
 class Track:
     """A recording to train on, and what is known of each quarter of a second of it.
 
-    ``targets`` are the label shares ``[labels]`` of the whole, ``lessons [decisions, components]``
-    a teacher's view of the windows that end at 1 s, 1.25 s …, ``audible`` says of each block of a
-    quarter of a second whether there is anything in it. A track without a label has -1.
+    ``targets`` are the label shares ``[labels]`` of the whole, ``lessons`` for each picture a
+    teacher's view ``[decisions, components]`` of its windows that end at 1 s, 1.25 s …, ``audible``
+    says of each block of a quarter of a second of the recording whether there is anything in it.
+    A track without a label has -1.
     """
 
     pictures: Sequence[Picture]
     targets: NDArray[np.float32]
     audible: NDArray[np.bool_]
-    lessons: NDArray[np.float16] | None = None
+    lessons: Sequence[NDArray[np.float16]] | None = None
     label: int = -1
 
 
@@ -194,7 +195,8 @@ class Studio:
             last = min(shape.frames, end + fade) if fade else end
             last = max(last, first + 1)
             track = self.tracks[self._draw(random)]
-            picture = track.pictures[int(random.integers(len(track.pictures)))]
+            rendering = int(random.integers(len(track.pictures)))
+            picture = track.pictures[rendering]
             level, start = self._piece(track, picture, last - first, random)
             gain = self._tone(random)
             piece = np.exp(level + gain)
@@ -216,7 +218,8 @@ class Studio:
             audible[middle] = track.audible[
                 np.minimum(block.astype(np.int64), track.audible.size - 1)
             ]
-            self._say(track, picture, (first, middle.stop, start), ends, targets, lessons, taught)
+            place = (first, middle.stop, start)
+            self._say(track, rendering, place, ends, targets, lessons, taught)
         self._fading = 0
         covered = targets.sum(axis=1, keepdims=True)
         np.divide(targets, covered, out=targets, where=covered > 0)
@@ -230,7 +233,7 @@ class Studio:
     def _say(
         self,
         track: Track,
-        picture: Picture,
+        rendering: int,
         place: tuple[int, int, int],
         ends: NDArray[np.int64],
         targets: NDArray[np.float32],
@@ -242,13 +245,14 @@ class Studio:
         first, last, start = place
         share = np.minimum(last, ends) - np.maximum(first, ends - shape.window)
         share = np.clip(share, 0, None) / shape.window
-        seconds = (start + ends - first) * picture.speed / shape.rate
+        seconds = (start + ends - first) / shape.rate
         at = np.rint((seconds - 1.0) / LEVEL_BLOCK_S).astype(np.int64)
         targets += share[:, None].astype(np.float32) * track.targets
         if track.lessons is not None:
             alone = share > 0.95
-            at = np.clip(at, 0, len(track.lessons) - 1)
-            lessons[alone] = track.lessons[at[alone]]
+            lesson = track.lessons[rendering]
+            at = np.clip(at, 0, len(lesson) - 1)
+            lessons[alone] = lesson[at[alone]]
             taught[alone] = 1.0
 
     def _bounds(self, pieces: int, random: np.random.Generator) -> list[int]:

@@ -119,9 +119,14 @@ def _scores(metrics: dict[str, Any]) -> str:
     header = ("", "items", "groups", "accuracy", "macro recall", "macro F1", "kind", "ECE")
     return (
         "On recordings of groups (artists, speakers, recordings) that the network was not trained "
-        "on; data sets marked unscored below take no part. The validation split chose the epoch "
-        "and the temperature, so that its figures flatter; the run read the test split at "
-        "its end and chose nothing by it. A "
+        "on; data sets marked unscored below take no part. "
+        + (
+            "The validation split chose the epoch and the temperature, so that its figures "
+            "flatter; the"
+            if "val" in metrics
+            else "The validation split was learnt from too and chose nothing. The"
+        )
+        + " run read the test split at its end and chose nothing by it. A "
         "window is one second, a track the mean over a recording's windows. "
         + (_REMEMBERS if remembers else "")
         + "`kind` is the share "
@@ -260,8 +265,9 @@ def _making(metrics: dict[str, Any], recipe: Recipe) -> str:
         f"`genred train` with the recipe `{recipe.name}` and seed {metrics['seed']}: {chosen}; "
         f"{training['crops_per_epoch']:,} {heard} an epoch, {by_teacher}"
         f"{training['seconds'] / 60:.1f} minutes on {training['device']}. Calibration temperature "
-        f"{metrics['calibration']['temperature']:.3f}. The model file differs from PyTorch by at "
-        f"most {difference['logits']:.1e} in logits and {difference['logmel']:.1e} in log-mel "
+        f"{metrics['calibration']['temperature']:.3f}, found by "
+        f"{metrics['calibration'].get('by', 'validation')}. The model file differs from PyTorch by "
+        f"at most {difference['logits']:.1e} in logits and {difference['logmel']:.1e} in log-mel "
         f"frames. Made with {made_with}, {metrics['created']}."
     )
 

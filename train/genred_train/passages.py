@@ -35,6 +35,9 @@ if TYPE_CHECKING:
     from genred_train.recipe import Recipe
     from genred_train.team import Team
 
+# Of recordings that no passage is made of the teacher hears the recording alone.
+_PLAIN = (spectrograms.Picture(np.empty((0, 0), np.float16), 1.0),)
+
 # Passages from which each band's mean and deviation are measured.
 _NORMALISATION_PASSAGES = 96
 
@@ -95,7 +98,8 @@ class Passages(Crops):
             network.label_gradient = recipe.teaching.label_gradient
         super().__init__(recipe, corpus, network, device)
         self.network = network
-        recordings = [entry.stored for entry in corpus.entries if entry.split == "train"]
+        learns = recipe.training.learns
+        recordings = [entry.stored for entry in corpus.entries if entry.split in learns]
         aside = [entry.stored for entry in corpus.unlabelled]
         recordings += aside if teacher else []
         front_end, rate = recipe.front_end, corpus.sample_rate
@@ -104,6 +108,7 @@ class Passages(Crops):
                 front_end,
                 rate,
                 recipe.airing.renderings,
+                recipe.airing.speed,
                 recordings,
                 corpus.samples,
                 cache,
@@ -112,13 +117,20 @@ class Passages(Crops):
         lessons = None
         self.components = 0
         if teacher is not None:
-            asked = [entry.stored for entry in corpus.entries if entry.split != "test"]
-            asked += aside
+            apart = [e.stored for e in corpus.entries if e.split not in (*learns, "test")]
             with console.progress("Asking the teacher") as progress:
-                embedded = yamnet.embeddings(teacher, asked, corpus.samples, cache, progress)
+                embedded = yamnet.at_speeds(
+                    teacher,
+                    recordings + apart,
+                    corpus.samples,
+                    cache,
+                    progress,
+                    lambda digest: [each.speed for each in pictures.get(digest, _PLAIN)],
+                )
             self.components = recipe.teaching.components
             seed = recipe.split.seed
-            known = yardstick.kept(corpus, embedded, seed, cache, made=False)
+            plain = {digest: heard[0] for digest, heard in embedded.items()}
+            known = yardstick.kept(corpus, plain, seed, cache, made=False)
             lessons = Lessons(corpus, embedded, self.components, seed, known)
         self.shape = Shape.of(recipe.audio, front_end, network.frames, recipe.airing.seconds)
         tracks, weights = self._tracks(pictures, lessons)
@@ -147,7 +159,8 @@ class Passages(Crops):
             targets[entry.label] = 1.0
             lesson = None
             if lessons is not None:
-                lesson = lessons.lesson(digest, length)
+                speeds = [each.speed for each in pictures[digest]]
+                lesson = lessons.lessons(digest, length, speeds)
                 share = teaching.real if entry.scored else teaching.generated
                 if share and entry.clip.dataset != DATASET:
                     targets = (1 - share) * targets + share * lessons.opinion(digest)
@@ -159,8 +172,11 @@ class Passages(Crops):
                 stored = entry.stored
                 opinion = lessons.opinion(stored.digest)
                 audible = levels(corpus.samples, stored, corpus.sample_rate)
-                lesson = lessons.lesson(stored.digest, stored.length)
-                tracks.append(Track(pictures[stored.digest], opinion, audible, lesson))
+                made = pictures[stored.digest]
+                lesson = lessons.lessons(
+                    stored.digest, stored.length, [each.speed for each in made]
+                )
+                tracks.append(Track(made, opinion, audible, lesson))
             seconds = np.array([e.stored.length for e in corpus.unlabelled], np.float64)
             seconds *= teaching.unlabelled / seconds.sum()
             weights = np.concatenate([weights * (1 - teaching.unlabelled), seconds])

@@ -15,6 +15,8 @@ from genred.model.metadata import FrontEnd, LabelInfo
 if TYPE_CHECKING:
     from pathlib import Path
 
+    from genred_train.data.catalogue import SplitName
+
 
 class _Table(BaseModel):
     model_config = ConfigDict(frozen=True, extra="forbid", use_attribute_docstrings=True)
@@ -200,7 +202,11 @@ class Airing(_Table):
     """How long a passage is; 0 trains on single windows."""
 
     renderings: int = Field(default=2, ge=1)
-    """The recording itself, and others as radio plays it."""
+    """The recording itself, and others as radio plays it: faster or slower, coded, in a room."""
+
+    speed: float = Field(default=0.06, ge=0, lt=0.5)
+    """Renderings play up to this share faster or slower, pitch with tempo. The teacher is asked
+    about each at its own speed, so that it has more to say than of the recordings alone."""
 
     pieces: tuple[float, ...] = Field(default=(0.4, 0.4, 0.2), min_length=1)
     """How often a passage has one, two, three … pieces."""
@@ -270,6 +276,11 @@ class Training(_Table):
     """Of the validation windows; chooses the epoch and decides on stopping early. ``last`` takes
     the last one: where validation is small, the end of a schedule is the better choice."""
 
+    learn_validation: bool = False
+    """Learn from the validation split as well: where labels have a handful of groups, each counts.
+    Then it chooses nothing (``select`` is ``last``), and the temperature comes from
+    cross-validation (``--folds``), or is 1."""
+
     snapshots: bool = False
     """Keep the weights of every epoch, beside those of the best."""
 
@@ -300,6 +311,11 @@ class Training(_Table):
     """Validation looks at so many windows of each clip, evenly spread."""
 
     seed: int = 1
+
+    @property
+    def learns(self) -> tuple[SplitName, ...]:
+        """The splits that are learnt from."""
+        return ("train", "val") if self.learn_validation else ("train",)
 
 
 class Card(_Table):
@@ -358,6 +374,12 @@ class Recipe(_Table):
             raise ValueError("front_end.f_max is above half of audio.sample_rate")
         if self.front_end.kind != "log-mel":
             raise ValueError("front_end.kind must be 'log-mel'")
+        training = self.training
+        if training.learn_validation and (training.select != "last" or training.patience):
+            raise ValueError(
+                "training.learn_validation leaves nothing to choose an epoch by: select 'last' "
+                "and let patience be 0"
+            )
         names = [label.name for label in self.data.labels]
         if len(set(names)) != len(names):
             raise ValueError("data.labels names a label twice")

@@ -78,6 +78,9 @@ class Options:
     """No epoch begins after so long; the best until then is exported."""
     teacher: Path | None = None
     """``yamnet.tflite``; recipes that train on passages learn from it."""
+    folds: Path | None = None
+    """Where the recipe was cross-validated: gives the temperature of a run that learns from its
+    validation split."""
 
 
 def train(
@@ -122,11 +125,13 @@ def train(
         "model": _model_facts(metadata, folder / "model.onnx"),
         "training": training_facts(trainer, fitted.seconds, prepared),
         "teacher": _teacher(recipe, options),
-        "calibration": {"temperature": temperature},
+        "calibration": {"temperature": temperature, "by": fitted.calibrated_by},
         "export_difference": differences,
     }
     # The test split is read here, once, when nothing is left to choose.
-    for split in ("val", "test"):
+    for split in SPLITS:
+        if split in recipe.training.learns:
+            continue  # what was learnt from says nothing of how good it is
         metrics[split] = _judge(material, fitted.network, corpus.of(split), temperature)
         if isinstance(material, Passages):
             metrics[f"{split}_second"] = metrics[split]
@@ -176,6 +181,7 @@ class Fitted:
     temperature: float
     trainer: Trainer
     seconds: float
+    calibrated_by: str = "validation"
 
 
 def fit(
@@ -187,8 +193,9 @@ def fit(
     options: Options | None = None,
     team: Team | None = None,
 ) -> Fitted:
-    """Train on the training split of a corpus or of arrays and calibrate on the validation split.
+    """Train on what is learnt from of a corpus or of arrays, and calibrate.
 
+    On the validation split, or where that is learnt from too on the answers of cross-validation.
     Writes ``best.pt``, ``last.pt``, ``history.csv`` and TensorBoard's events into ``folder``;
     of ``options`` count those about where to begin and when to stop.
     """
@@ -219,10 +226,24 @@ def fit(
     if trainer.stopped:
         console.note(f"stopped after epoch {len(trainer.history)}: {trainer.stopped}")
     seconds = sum(epoch.seconds for epoch in trainer.history)
-    answers, truth, _ = trainer.material.validate(best, team)
-    temperature = fit_temperature(answers, truth)
+    temperature, by = _temperature(recipe, trainer, data, options)
     # From here on the network is what is written: folded, and rounded where that is small.
-    return Fitted(lean.rounded(best) if material else best, temperature, trainer, seconds)
+    network = lean.rounded(best) if material else best
+    return Fitted(network, temperature, trainer, seconds, by)
+
+
+def _temperature(
+    recipe: Recipe, trainer: Trainer, data: Corpus | Arrays, options: Options | None
+) -> tuple[float, str]:
+    """The temperature, and by what it was found."""
+    if not recipe.training.learn_validation:
+        answers, truth, _ = trainer.material.validate(trainer.judged, trainer.team)
+        return fit_temperature(answers, truth), "validation"
+    if options is None or options.folds is None or isinstance(data, Arrays):
+        return 1.0, "nothing"
+    from genred_train.evaluation import folds
+
+    return folds.temperature(recipe, data, options.folds), "cross-validation"
 
 
 def make(folder: Path) -> None:

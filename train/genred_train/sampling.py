@@ -18,7 +18,7 @@ _REDRAWS = 8
 
 
 class Sampler:
-    """Random crops of the training split, the same for the same seed.
+    """Random crops of what is learnt from, the same for the same seed.
 
     A label's crops are spread over its groups (``group_balance``), so that an artist with forty
     clips does not become the genre, and at most ``unscored_share`` of them come from data that
@@ -29,7 +29,9 @@ class Sampler:
         self._corpus = corpus
         self._crop = crop
         self._random = np.random.default_rng(seed)
-        self.positions = np.array(corpus.of("train"))
+        self.positions = np.array(
+            sorted(position for split in training.learns for position in corpus.of(split))
+        )
         entries = [corpus.entries[position] for position in self.positions]
         self._starts = np.array([entry.stored.start for entry in entries])
         self._lengths = np.array([entry.stored.length for entry in entries])

@@ -7,20 +7,25 @@ import sys
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from genred.errors import UsageError
+from genred.errors import InputError, UsageError
 from genred_train.entry import Parser, answer, need
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
     from genred.model.metadata import Judging
+    from genred.model.session import Model
+    from genred_train.console import Console
+    from genred_train.evaluation.replay import Recorded
     from genred_train.evaluation.tuning import Trial
 
 _DESCRIPTION = """\
 Tune how the daemon judges by a model: how sticky its smoother is, how much a decision weighs,
 from what confidence on a label is said, and how sure it is shown to be. Tried on hours of radio
-stitched from validation groups alone, and kept in the model file, from which the daemon takes
-what its settings leave open. Figures and card beside the model are brought up to date."""
+stitched from validation groups alone, or with --folds from the groups of each fold of a
+cross-validation, as heard by the model that was not trained on them, without those of the model's
+own test split. Kept in the model file, from which the daemon takes what its settings leave open.
+Figures and card beside the model are brought up to date."""
 
 _EPILOG = """\
 example:  python -m genred_train.tune models/compact --data ~/music-by-genre"""
@@ -47,6 +52,12 @@ def parser() -> argparse.ArgumentParser:
         "model", type=Path, metavar="MODEL", help="a model.onnx or its folder; it is written anew"
     )
     made.add_argument("--data", type=Path, metavar="DIR", required=True, help="the recordings")
+    made.add_argument(
+        "--folds",
+        type=Path,
+        metavar="DIR",
+        help="the folds of the recipe's cross-validation, a model in each",
+    )
     made.add_argument("--hours", type=float, default=_HOURS, metavar="H", help="of radio")
     made.add_argument("--seed", type=int, default=1, metavar="N", help="of radio and search")
     made.add_argument("--dry-run", action="store_true", help="only say what would be chosen")
@@ -71,16 +82,18 @@ def _tune(chosen: argparse.Namespace) -> None:
         raise UsageError("--hours wants a number above 0")
     console = Console()
     model = load_model(chosen.model)
-    selection = subject.select(
-        model.metadata, chosen.data, chosen.cache or default_folder(), console, split="val"
-    )
-    if not selection.same_data:
-        console.note("note: this is not the data that the model was made from; see its card")
-    programmes = programme.hours(
-        selection.corpus, selection.positions, chosen.hours, chosen.seed, _PROGRAMME_HOURS
-    )
-    with console.progress("Listening to the radio") as progress:
-        recorded = replay.record(model, programmes, progress)
+    cache = chosen.cache or default_folder()
+    if chosen.folds:
+        recorded = _by_folds(model, chosen, cache, console)
+    else:
+        selection = subject.select(model.metadata, chosen.data, cache, console, split="val")
+        if not selection.same_data:
+            console.note("note: this is not the data that the model was made from; see its card")
+        programmes = programme.hours(
+            selection.corpus, selection.positions, chosen.hours, chosen.seed, _PROGRAMME_HOURS
+        )
+        with console.progress("Listening to the radio") as progress:
+            recorded = replay.record(model, programmes, progress)
     with console.progress("Trying judgements") as progress:
         best, trials = tuning.tune(recorded, chosen.seed, progress)
     plain = tuning.as_it_is(recorded, chosen.seed)
@@ -89,12 +102,38 @@ def _tune(chosen: argparse.Namespace) -> None:
         _keep(chosen.model, best.judging, _told(best, plain, chosen))
 
 
+def _by_folds(model: Model, chosen: argparse.Namespace, cache: Path, console: Console) -> Recorded:
+    """Hours of radio in equal parts of each fold's groups, heard by that fold's model."""
+    from genred.model.session import load_model
+    from genred_train.data import corpus as corpora
+    from genred_train.evaluation import folds, programme, replay, subject
+
+    recipe, known = subject.recipe_of(model.metadata)
+    corpus = corpora.load(recipe, chosen.data, cache, console)
+    if not known or corpus.fingerprint != model.metadata.training.data_fingerprint:
+        raise InputError(
+            f"{chosen.data} is not the data that the model was made from",
+            "folds are of that data: name it, or tune without --folds",
+        )
+    plan = folds.found(recipe, corpus, chosen.folds)
+    recorded = []
+    for number, part in enumerate(folds.parts(corpus, plan)):
+        own = [position for position in part.of("test") if corpus.entries[position].split != "test"]
+        programmes = programme.hours(
+            part, own, chosen.hours / plan.count, chosen.seed + number, _PROGRAMME_HOURS
+        )
+        heard_by = load_model(chosen.folds / f"fold-{number + 1}", feeds=len(programmes))
+        with console.progress(f"Listening to the radio of fold {number + 1}") as progress:
+            recorded.append(replay.record(heard_by, programmes, progress))
+    return replay.joined(model.metadata, recorded)
+
+
 def _told(best: Trial, plain: Trial, chosen: argparse.Namespace) -> dict[str, Any]:
     """What stands in ``metrics.json`` of the tuning."""
     from genred_train.evaluation import tuning
 
     return {
-        "split": "val",
+        "split": "folds" if chosen.folds else "val",
         "hours": chosen.hours,
         "seed": chosen.seed,
         "tuned": tuning.brief(best.figures),

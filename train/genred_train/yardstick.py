@@ -121,7 +121,12 @@ def compare(plan: Plan, console: Console) -> dict[str, Any]:
     parts = list(folds.parts(corpus, plan))
     rows: dict[str, Any] = {
         "remembered": {unit: student[unit] for unit in ("window", "track")},
-        "one second": judged([_fresh(part, plan, n) for n, part in enumerate(parts)]),
+        "one second": judged(
+            [
+                _fresh(part, plan, n, fold["temperature"])
+                for n, (part, fold) in enumerate(zip(parts, student["folds"], strict=True))
+            ]
+        ),
     }
     for name, made in (("yardstick", True), ("yardstick, real recordings alone", False)):
         with console.progress(name) as progress:
@@ -142,7 +147,7 @@ def compare(plan: Plan, console: Console) -> dict[str, Any]:
     }
 
 
-def _fresh(corpus: Corpus, plan: Plan, number: int) -> Any:
+def _fresh(corpus: Corpus, plan: Plan, number: int, temperature: float) -> Any:
     """What a fold's model says of each window by itself, its state zeros before each."""
     import numpy as np
 
@@ -164,7 +169,7 @@ def _fresh(corpus: Corpus, plan: Plan, number: int) -> Any:
             new = np.ascontiguousarray(audio[:, step * hop : (step + 1) * hop])
             logits, _, state = model.step(new, state)
         answers[part] = logits
-    scored = scoring.scored(answers, chosen, metadata.calibration.temperature)
+    scored = scoring.scored(answers, chosen, temperature)
     return Yardstick(scored, chosen.positions, 0.0)
 
 

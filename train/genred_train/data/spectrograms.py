@@ -29,7 +29,7 @@ if TYPE_CHECKING:
     from genred_train.data.cache import Stored
 
 # Raise it when the same settings come to mean other pictures.
-LAYOUT = 2
+LAYOUT = 3
 
 # Pictures hold ln(mel power + this): far below any front end's floor, so that each floor can be
 # had from them, and above the rounding of 16-bit samples.
@@ -39,8 +39,7 @@ FLOOR = 1e-7
 # broadcasters use, and one level for all makes a level in training what it says.
 LEVEL_DBFS = -20.0
 
-# How the renderings after the first differ from the recording.
-_SPEED = 0.06
+# How the renderings after the first differ from the recording, beside their speed.
 _CODED_P = 0.6
 _ROOM_P = 0.25
 
@@ -53,10 +52,20 @@ class Picture:
     speed: float
 
 
+def speeds(digest: str, renderings: int, most: float) -> list[float]:
+    """How fast each rendering of a recording plays: the first as it is, others up to ``most``."""
+    return [1.0, *(1.0 + _random(digest, n).uniform(-most, most) for n in range(1, renderings))]
+
+
+def _random(digest: str, rendering: int) -> np.random.Generator:
+    return np.random.default_rng([rendering, int(digest[:16], 16)])
+
+
 def pictures(
     settings: FrontEnd,
     sample_rate: int,
     renderings: int,
+    speed: float,
     recordings: Sequence[Stored],
     samples: NDArray[np.int16],
     cache: Path,
@@ -64,8 +73,8 @@ def pictures(
 ) -> dict[str, list[Picture]]:
     """Pictures of ``recordings`` by digest, from the ``cache`` or made now.
 
-    The first rendering is the recording itself. Raises :class:`OutputError` if the cache cannot
-    be written.
+    The first rendering is the recording itself, others play up to the share ``speed`` faster or
+    slower. Raises :class:`OutputError` if the cache cannot be written.
     """
     plain = settings.model_copy(update={"floor": FLOOR, "log": "natural", "n_mfcc": None})
     key = json.dumps([LAYOUT, sample_rate, plain.model_dump(mode="json")])
@@ -77,16 +86,15 @@ def pictures(
         for number, stored in enumerate(recordings, start=1):
             part = samples[stored.start : stored.start + stored.length]
             made = []
-            for rendering in range(renderings):
-                random = np.random.default_rng([rendering, int(stored.digest[:16], 16)])
-                speed = 1.0 + random.uniform(-_SPEED, _SPEED) if rendering else 1.0
-                path = folder / f"{stored.digest}-{rendering}.npy"
+            for rendering, played in enumerate(speeds(stored.digest, renderings, speed)):
+                path = folder / f"{stored.digest}-{rendering}-{played:.5f}.npy"
                 if not path.exists():
                     beside = path.with_suffix(".new.npy")
-                    audio = _rendered(part, sample_rate, speed, random if rendering else None)
+                    random = np.random.default_rng([rendering, int(stored.digest[16:32], 16)])
+                    audio = _rendered(part, sample_rate, played, random if rendering else None)
                     np.save(beside, _transformed(transform, audio))
                     beside.replace(path)
-                made.append(Picture(np.load(path, mmap_mode="r"), speed))
+                made.append(Picture(np.load(path, mmap_mode="r"), played))
             found[stored.digest] = made
             progress(number, len(recordings))
     except OSError as error:

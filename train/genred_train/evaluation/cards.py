@@ -51,9 +51,15 @@ def _calibration(metrics: dict[str, Any], stream: dict[str, Any]) -> str:
         "kinds and between the labels of a kind."
     )
     if judging := metrics.get("judging"):
+        tuned_on = (
+            "of each fold's groups, as the model heard them that was not trained on them, without "
+            "those of the test split: "
+            if metrics.get("tuning", {}).get("split") == "folds"
+            else "of the validation split alone: "
+        )
         told += (
-            " Smoother, thresholds and temperatures were tuned on programmes of the validation "
-            "split alone: "
+            " Smoother, thresholds and temperatures were tuned on programmes "
+            + tuned_on
             + ", ".join(f"`{name}` {value:g}" for name, value in judging.items())
             + ". Of these, keys of `[judgement]` give way to what is set there."
         )

@@ -15,6 +15,7 @@ import numpy as np
 
 from genred.errors import InputError, OutputError
 from genred_train import recipe as recipes
+from genred_train.calibration import fit_temperature
 from genred_train.evaluation import figures, listening
 from genred_train.evaluation.listening import Answers
 from genred_train.judging import Scored
@@ -178,6 +179,45 @@ def parts(corpus: Corpus, plan: Plan) -> Iterator[Corpus]:
         yield fold_of(corpus, dealt, number, plan)
 
 
+def temperature(recipe: Recipe, corpus: Corpus, folder: Path) -> float:
+    """The temperature by what the models of all folds in ``folder`` said of their own folds.
+
+    Raises what :func:`found` raises.
+    """
+    plan = found(recipe, corpus, folder)
+    done = [
+        _kept(folder / f"fold-{number + 1}", _key(part, plan))
+        for number, part in enumerate(parts(corpus, plan))
+    ]
+    return _fitted([fold for fold in done if fold is not None], corpus)
+
+
+def found(recipe: Recipe, corpus: Corpus, folder: Path) -> Plan:
+    """The plan by which ``folder`` holds a whole cross-validation.
+
+    Raises :class:`InputError` if it holds none of this recipe on this data.
+    """
+    count = len(list(folder.glob("fold-*")))
+    seed = _told(folder / "fold-1").get("seed", 0)
+    plan = Plan(recipe=recipe, data=folder, cache=folder, out=folder, count=count, seed=seed)
+    if count < 2 or any(
+        _kept(folder / f"fold-{number + 1}", _key(part, plan)) is None
+        for number, part in enumerate(parts(corpus, plan))
+    ):
+        raise InputError(
+            f"{folder} holds no whole cross-validation of this recipe on this data",
+            "cross-validate it first: python -m genred_train.yardstick, or genred evaluate RECIPE "
+            "--cross-validate 4 --out DIR",
+        )
+    return plan
+
+
+def _fitted(done: Sequence[Fold], corpus: Corpus) -> float:
+    labels = np.array([entry.label for entry in corpus.entries], dtype=np.int64)
+    logits = np.concatenate([fold.answers.logits for fold in done])
+    return fit_temperature(logits, labels[np.concatenate([f.answers.positions for f in done])])
+
+
 def _run(corpus: Corpus, plan: Plan, folder: Path, console: Console) -> Fold:
     from genred.model.session import load_model
     from genred_train import run
@@ -199,12 +239,18 @@ def _run(corpus: Corpus, plan: Plan, folder: Path, console: Console) -> Fold:
         answers = listening.listen(model, corpus, corpus.of("test"), progress)
     best = fitted.trainer.best_epoch.epoch if fitted.trainer.best_epoch else 0
     fold = Fold(answers, fitted.temperature, best, fitted.seconds)
-    _keep(fold, folder, _key(corpus, plan))
+    _keep(fold, folder, _key(corpus, plan), plan.seed)
     return fold
 
 
 def _collect(corpus: Corpus, plan: Plan, done: Sequence[Fold]) -> dict[str, Any]:
     kinds = [label.kind.value for label in corpus.labels]
+    if plan.recipe.training.learn_validation and len(done) > 1:
+        # No split was left for it: each fold is calibrated by what was said of the others.
+        done = [
+            replace(fold, temperature=_fitted([*done[:n], *done[n + 1 :]], corpus))
+            for n, fold in enumerate(done)
+        ]
     scored = [listening.scored(fold.answers, corpus, fold.temperature) for fold in done]
     positions = np.concatenate([fold.answers.positions for fold in done])
     pooled = Scored(
@@ -285,10 +331,11 @@ def _key(corpus: Corpus, plan: Plan) -> str:
     return hashlib.sha256(text.encode()).hexdigest()
 
 
-def _keep(fold: Fold, folder: Path, key: str) -> None:
+def _keep(fold: Fold, folder: Path, key: str, seed: int) -> None:
     """Write a fold's answers, then what says that they are whole."""
     told = {
         "key": key,
+        "seed": seed,
         "temperature": fold.temperature,
         "best_epoch": fold.best_epoch,
         "seconds": fold.seconds,
@@ -307,8 +354,8 @@ def _keep(fold: Fold, folder: Path, key: str) -> None:
 
 def _kept(folder: Path, key: str) -> Fold | None:
     """What an earlier call left, if it is whole and of the same recipe, data and folds."""
+    told = _told(folder)
     try:
-        told = json.loads((folder / _FOLD).read_text(encoding="utf-8"))
         if told["key"] != key:
             return None
         with np.load(folder / _ANSWERS) as arrays:
@@ -316,3 +363,12 @@ def _kept(folder: Path, key: str) -> Fold | None:
         return Fold(answers, told["temperature"], told["best_epoch"], told["seconds"])
     except (OSError, ValueError, KeyError):
         return None
+
+
+def _told(folder: Path) -> dict[str, Any]:
+    """What stands in a fold's file, nothing where there is none."""
+    try:
+        told: dict[str, Any] = json.loads((folder / _FOLD).read_text(encoding="utf-8"))
+    except (OSError, ValueError):
+        return {}
+    return told

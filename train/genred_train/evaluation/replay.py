@@ -57,6 +57,16 @@ def record(
     return Recorded(metadata, tuple(programmes), logits, levels)
 
 
+def joined(metadata: ModelMetadata, parts: Sequence[Recorded]) -> Recorded:
+    """Records of several models of one kind as those of a model of ``metadata``, side by side."""
+    return Recorded(
+        metadata,
+        tuple(programme for part in parts for programme in part.programmes),
+        np.concatenate([part.logits for part in parts], axis=1),
+        np.concatenate([part.levels for part in parts], axis=1),
+    )
+
+
 class Replay:
     """Stands in for a model: gives recorded answers, whatever it is asked.
 

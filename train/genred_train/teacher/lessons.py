@@ -11,7 +11,7 @@ from genred_train.judging import softmax
 from genred_train.teacher import yamnet
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Mapping, Sequence
 
     from numpy.typing import NDArray
 
@@ -51,22 +51,23 @@ class Components:
 
 
 class Lessons:
-    """The teacher's words on each recording, learnt from the training split alone.
+    """The teacher's words on each recording, learnt from all but the test split.
 
-    ``known`` is what it knows of the labels; without one it has no opinion.
+    ``embedded`` has its embeddings of each recording by digest, at one speed or several, the first
+    of them its own. ``known`` is what it knows of the labels; without one it has no opinion.
     """
 
     def __init__(
         self,
         corpus: Corpus,
-        embedded: Mapping[str, NDArray[np.float16]],
+        embedded: Mapping[str, Sequence[NDArray[np.float16]]],
         components: int,
         seed: int,
         known: Classifier | None = None,
     ) -> None:
-        heard = {e.stored.digest for e in corpus.entries if e.split == "train"}
+        heard = {e.stored.digest for e in corpus.entries if e.split != "test"}
         heard |= {entry.stored.digest for entry in corpus.unlabelled}
-        frames = np.concatenate([embedded[digest] for digest in sorted(heard)])
+        frames = np.concatenate([embedded[digest][0] for digest in sorted(heard)])
         random = np.random.default_rng(seed)
         some = random.permutation(len(frames))[:_COMPONENT_FRAMES]
         self.components = Components.of(frames[np.sort(some)].astype(np.float32), components)
@@ -74,18 +75,26 @@ class Lessons:
         self._embedded, self._rate = embedded, corpus.sample_rate
         self._labels = len(corpus.labels)
 
-    def lesson(self, digest: str, length: int) -> NDArray[np.float16]:
-        """The teacher's view of windows of a second: ``[decisions, components]``."""
+    def lessons(
+        self, digest: str, length: int, speeds: Sequence[float]
+    ) -> list[NDArray[np.float16]]:
+        """The teacher's view of windows of a second at each speed: ``[decisions, components]``."""
+        return [
+            self._lesson(embedded, length / speed)
+            for embedded, speed in zip(self._embedded[digest], speeds, strict=True)
+        ]
+
+    def _lesson(self, embedded: NDArray[np.float16], length: float) -> NDArray[np.float16]:
         seconds = max(length / self._rate, _FIRST_S)
         count = int((seconds - _FIRST_S) / _APART_S) + 1
         ends = (_FIRST_S + _APART_S * np.arange(count)) * self._rate
-        view = yamnet.at(self._embedded[digest], ends.astype(np.int64))
+        view = yamnet.at(embedded, ends.astype(np.int64))
         return self.components.project(view).astype(np.float16)
 
     def opinion(self, digest: str) -> NDArray[np.float32]:
         """What the whole recording is to the teacher: shares ``[labels]``."""
         if self.known is None:
             return np.full(self._labels, 1.0 / self._labels, np.float32)
-        logits = self.known.logits(self._embedded[digest].astype(np.float32))
+        logits = self.known.logits(self._embedded[digest][0].astype(np.float32))
         logs = np.log(np.maximum(softmax(logits), 1e-6)).mean(axis=0)
         return np.asarray(softmax(logs[None])[0], dtype=np.float32)

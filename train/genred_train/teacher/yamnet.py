@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from genred.errors import InputError, OutputError, UnavailableError
+from genred_train.data import radio
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
@@ -106,21 +107,40 @@ def embeddings(
 
     Raises what :class:`Teacher` raises, and :class:`OutputError` if the cache cannot be written.
     """
+    heard = at_speeds(teacher, recordings, samples, cache, progress, lambda _: [1.0])
+    return {digest: plain for digest, (plain,) in heard.items()}
+
+
+def at_speeds(
+    teacher: Path,
+    recordings: Sequence[Stored],
+    samples: NDArray[np.int16],
+    cache: Path,
+    progress: Callable[[int, int], None],
+    speeds: Callable[[str], Sequence[float]],
+) -> dict[str, list[NDArray[np.float16]]]:
+    """Embeddings of ``recordings`` by digest, played at each of the ``speeds`` of that digest.
+
+    From the ``cache`` or heard now; raises what :func:`embeddings` raises.
+    """
     heard = Teacher(teacher)
     folder = cache / f"teacher-{heard.name}"
-    found: dict[str, NDArray[np.float16]] = {}
+    found: dict[str, list[NDArray[np.float16]]] = {}
     try:
         folder.mkdir(parents=True, exist_ok=True)
         # In order of length, so that the interpreter is seldom made anew.
         order = sorted(recordings, key=lambda stored: (stored.length, stored.digest))
         for number, stored in enumerate(order, start=1):
-            path = folder / f"{stored.digest}.npy"
-            if not path.exists():
-                part = samples[stored.start : stored.start + stored.length]
-                beside = path.with_suffix(".new.npy")
-                np.save(beside, heard.embed(part))
-                beside.replace(path)
-            found[stored.digest] = np.load(path)
+            part = samples[stored.start : stored.start + stored.length]
+            found[stored.digest] = []
+            for speed in speeds(stored.digest):
+                suffix = "" if speed == 1.0 else f"-{speed:.5f}"
+                path = folder / f"{stored.digest}{suffix}.npy"
+                if not path.exists():
+                    beside = path.with_suffix(".new.npy")
+                    np.save(beside, heard.embed(_played(part, speed)))
+                    beside.replace(path)
+                found[stored.digest].append(np.load(path))
             progress(number, len(order))
     except OSError as error:
         raise OutputError(
@@ -128,6 +148,12 @@ def embeddings(
             "make room, or choose another folder with --cache",
         ) from None
     return found
+
+
+def _played(samples: NDArray[np.int16], speed: float) -> NDArray[np.int16]:
+    if speed == 1.0:
+        return samples
+    return np.rint(radio.played(samples.astype(np.float32), speed)).astype(np.int16)
 
 
 def at(embedded: NDArray[np.float16], ends: NDArray[np.int64]) -> NDArray[np.float32]:
