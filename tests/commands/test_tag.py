@@ -156,7 +156,7 @@ def test_runs_cut_any_blocks_alike():
     samples = rng.standard_normal(50_000).astype(np.float32)
     for lengths in ([50_000], [1] * 500 + [49_500], [3333, 30_000, 16_667]):
         blocks = np.split(samples, np.cumsum(lengths)[:-1])
-        cut = list(runs(blocks, 400))
+        cut = list(runs(blocks, 40))
         np.testing.assert_array_equal(np.concatenate([run.reshape(-1) for run, _ in cut]), samples)
         assert {len(run) for run, _ in cut[:-1]} == {HOPS}
     # A rest of half a hop or more is filled up, a smaller one dropped.
