@@ -30,7 +30,9 @@ def performance(records: list[dict]) -> dict[str, str]:
         "measured on": f"| {report.measured_on(newest)} |\n|---|\n",
         "results": report.markdown(report.rows(newest)),
         "against": report.markdown(report.against(newest["against"])),
-        "limits": limits.core_table(newest["model"], newest["yardsticks"], own["many"]["cpu_ms"]),
+        "limits": limits.core_table(
+            newest["model"], newest["yardsticks"], own["many"]["cpu_ms"], newest.get("parts")
+        ),
         "roofline": limits.accelerator_table(newest["model"]),
         "history": report.chronicle(records),
     }

@@ -52,6 +52,10 @@ def test_every_figure_is_there_and_can_be(measured):
     assert 40 < first["mb"] < last["mb"]
     tag = record["tag"]
     assert tag["together"] < min(tag["decoding"], tag["scoring"])
+    parts = record["parts"]
+    assert 0 < parts["rings_ms"] < parts["rest_ms"]
+    # The shipped model's graph is entered behind its front end, and all of it is heard.
+    assert 0 < parts["front_end_ms"] < parts["network_ms"] < rate["many"]["cpu_ms"]
     assert record["quick"]
     assert "genred bench: memory" in said
 

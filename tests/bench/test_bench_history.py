@@ -54,6 +54,23 @@ def test_the_arithmetic_of_a_core():
     assert python.ms == pytest.approx(4 * 20 * 50 / 1e6)
     table = limits.core_table(MODEL, yardsticks, 0.5)
     assert "| measured | 1.3 times that | 0.500 |" in table
+    parts = {
+        "feeds": 1000, "batch": 16, "front_end_ms": 0.25, "network_ms": 0.3, "rings_ms": 0.01,
+        "rest_ms": 0.04,
+    }  # fmt: skip
+    told = limits.core_table(MODEL, yardsticks, 0.75, parts).splitlines()
+    # 0.16 ms of transforms and hardly anything for the mel bands; 0.2 ms of multiply-adds.
+    assert [line.split("|")[1].strip() for line in told[-5:]] == [
+        *("the front end alone", "the network alone", "all else alone", "beyond these"),
+        "measured",
+    ]
+    assert "1.6 times its least | 0.250 |" in told[-5]
+    assert "1.5 times its least | 0.300 |" in told[-4]
+    assert told[-2].endswith("| 0.160 |")
+    # A graph that runs whole has its front end in the network.
+    whole = limits.core_table(MODEL, yardsticks, 0.75, parts | {"front_end_ms": 0.0})
+    assert "front end alone" not in whole
+    assert "0.8 times its least | 0.300 |" in whole
 
 
 def test_the_roofline_of_a_gpu():

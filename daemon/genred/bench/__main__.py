@@ -18,6 +18,7 @@ MEASUREMENTS: Final = {
     "load": ("genred.bench.load", "load_on"),
     "memory": ("genred.bench.memory", "resident"),
     "tag": ("genred.bench.files", "throughput"),
+    "parts": ("genred.bench.parts", "parts"),
     "yardsticks": ("genred.bench.calibrate", "yardsticks"),
     "batches": ("genred.bench.batches", "batches"),
 }

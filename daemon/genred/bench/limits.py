@@ -90,8 +90,16 @@ def _moved(model: dict[str, Any]) -> float:
     return float(FLOAT * (model["sample_rate"] + state + frames * model["n_mels"] + answers))
 
 
-def core_table(model: dict[str, Any], yardsticks: dict[str, Any], measured_ms: float) -> str:
-    """The arithmetic as a table, against what was measured for one of many feeds."""
+def core_table(
+    model: dict[str, Any],
+    yardsticks: dict[str, Any],
+    measured_ms: float,
+    parts: dict[str, Any] | None = None,
+) -> str:
+    """The arithmetic as a table, against what was measured for one of many feeds.
+
+    With ``parts`` (:class:`genred.bench.parts.Parts`) the way from the one to the other as well.
+    """
     needs = core(model, yardsticks)
     total = sum(need.ms for need in needs)
     lines = ["| one feed, one second of audio, one core | at least | ms |", "|---|---|---|"]
@@ -100,8 +108,39 @@ def core_table(model: dict[str, Any], yardsticks: dict[str, Any], measured_ms: f
         f"| together | {yardsticks['gflops']:.0f} GFLOP/s, {yardsticks['copy_gb_s']:.0f} GB/s | "
         f"{total:.3f} |"
     )
+    if parts is not None:
+        lines += _parts(parts, needs, measured_ms)
     lines.append(f"| measured | {measured_ms / total:.1f} times that | {measured_ms:.3f} |")
     return "\n".join(lines) + "\n"
+
+
+def _parts(parts: dict[str, Any], needs: list[Need], measured_ms: float) -> list[str]:
+    """Lines of what each part takes alone, and what is left."""
+    transforms, mel, network, *_ = (need.ms for need in needs)
+    front_end_ms, network_ms = parts["front_end_ms"], parts["network_ms"]
+    rest_ms, rings_ms = parts["rest_ms"], parts["rings_ms"]
+    least = network if front_end_ms else transforms + mel + network
+    lines = []
+    if front_end_ms:
+        times = front_end_ms / (transforms + mel)
+        lines.append(
+            "| the front end alone | window, transforms, power, mel bands, logarithms; "
+            f"{times:.1f} times its least | {front_end_ms:.3f} |"
+        )
+    lines.append(
+        f"| the network alone | under onnxruntime, {parts['batch']} rows at once, their states "
+        f"fetched and put back; {network_ms / least:.1f} times its least | {network_ms:.3f} |"
+    )
+    lines.append(
+        f"| all else alone | {parts['feeds']:,} feeds whose network answers at once; "
+        f"{rings_ms:.3f} ms of it to copy audio out of the rings | {rest_ms:.3f} |"
+    )
+    beyond = measured_ms - front_end_ms - network_ms - rest_ms
+    lines.append(
+        f"| beyond these | audio, states, weights and Python's objects of {parts['feeds']:,} feeds "
+        f"push each other out of the caches | {beyond:.3f} |"
+    )
+    return lines
 
 
 def accelerator(model: dict[str, Any], gpu: Accelerator = H200, feeds: int = FEEDS) -> list[Need]:

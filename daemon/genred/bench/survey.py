@@ -113,6 +113,8 @@ def survey(
     record["memory"] = [ask_once(first, "memory", model=model, feeds=n) for n in plan.memory]
     say("yardsticks")
     record["yardsticks"] = ask_once(first, "yardsticks", n_fft=metadata.front_end.n_fft)
+    say("parts")
+    record["parts"] = ask_once(first, "parts", model=model, feeds=plan.feeds, seconds=plan.seconds)
     say("files")
     record["tag"] = ask_once(first, "tag", model=model, seconds=plan.tag_s, rounds=plan.tag_rounds)
     return record
