@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-from dataclasses import asdict
 from typing import TYPE_CHECKING
 
 from genred.errors import UnavailableError
@@ -35,7 +34,7 @@ def run(args: argparse.Namespace) -> int:
 
     devices = input_devices()
     if args.json:
-        print(json.dumps([{**asdict(each), "source": each.source} for each in devices], indent=2))
+        print(json.dumps([{**each._asdict(), "source": each.source} for each in devices], indent=2))
     if not devices:
         raise UnavailableError(
             "no sound device with an input was found",

@@ -6,8 +6,7 @@ there now begins a process anew.
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-from typing import Any
+from typing import Any, NamedTuple
 
 from genred.errors import UnavailableError
 
@@ -15,8 +14,7 @@ DEFAULT = "default"
 """What the system's default input is called in the configuration."""
 
 
-@dataclass(frozen=True, slots=True)
-class InputDevice:
+class InputDevice(NamedTuple):
     """A device that sound can be captured from."""
 
     index: int
