@@ -20,24 +20,19 @@ if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator
     from pathlib import Path
 
-T = TypeVar("T", "Played", "DeadAir")
+T = TypeVar("T", bound="Stretch")
 
 HOUR_S: Final = 3600.0
 DAY_S: Final = 86400.0
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Played:
-    """A stretch of one label. ``end`` is where it ended, or was last heard while ``on``."""
+class Stretch:
+    """A time on one feed. ``end`` is where it ended, or was last heard while ``on``."""
 
     feed: str
-    label: str
-    kind: str
     start: float
     end: float
-    confidence: float
-    """Mean of what was told of it while it was on."""
-    title: str | None
     on: bool
     """Still on, as far as the file knows."""
     cut: bool
@@ -50,19 +45,19 @@ class Played:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class DeadAir:
-    """A stretch of silence that was told as dead air; ``end``, ``on`` and ``cut`` as above."""
+class Played(Stretch):
+    """A stretch of one label."""
 
-    feed: str
-    start: float
-    end: float
-    on: bool
-    cut: bool
+    label: str
+    kind: str
+    confidence: float
+    """Mean of what was told of it while it was on."""
+    title: str | None
 
-    @property
-    def seconds(self) -> float:
-        """How long."""
-        return self.end - self.start
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class DeadAir(Stretch):
+    """A stretch of silence that was told as dead air."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
