@@ -337,28 +337,31 @@ class Engine:
         Feeds of which there is nothing to say are not even looked at: what they came to goes into
         the ledger, all at once.
         """
-        judged = self._analyser.take(rows, [chunk.end for chunk in chunks])
-        lags_s = self._clock.monotonic() - np.array([chunk.arrived for chunk in chunks])
-        news = set(judged.changes)
+        # Before the network has taken the caches.
+        ends = [chunk.end for chunk in chunks]
+        arrived = np.array([chunk.arrived for chunk in chunks])
+        news = [
+            place
+            for place, (row, chunk) in enumerate(zip(rows, chunks, strict=True))
+            if chunk.info is not self._infos[row] or chunk.shifted
+        ]
+        judged = self._analyser.take(rows, ends)
+        lags_s = self._clock.monotonic() - arrived
         told: list[Message | None] = []
         with self._lock:
             for place in self._ledger.take(judged, lags_s).tolist():
                 supervisor = self.feeds[rows[place]].supervisor
                 supervisor.heard(judged.peaks.item(place), self._ledger.hop_s)
                 self._attend[rows[place]] = True
-            for place, (row, chunk) in enumerate(zip(rows, chunks, strict=True)):
-                if chunk.info is not self._infos[row]:
-                    self._infos[row] = self.feeds[row].info = chunk.info
-                    news.add(place)
-                elif chunk.shifted:
-                    news.add(place)
+            for place in news:
+                self._infos[rows[place]] = self.feeds[rows[place]].info = chunks[place].info
             if self._display.logmel_s > 0:
                 for row, logmel in zip(rows, judged.logmel, strict=True):
                     self.feeds[row].picture(logmel)
-            for place in sorted(news):
-                feed, end = self.feeds[rows[place]], chunks[place].end
-                told += feed.events(judged.changes.get(place, ()), end)
-                told.append(feed.state_if_changed(end))
+            for place in sorted({*judged.changes, *news}):
+                feed = self.feeds[rows[place]]
+                told += feed.events(judged.changes.get(place, ()), ends[place])
+                told.append(feed.state_if_changed(ends[place]))
             if self._scores:
                 told += [self.feeds[row].scores() for row in rows]
         if told:

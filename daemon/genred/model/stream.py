@@ -111,8 +111,9 @@ class HostStream:
 
     def step(self, rows: Sequence[int]) -> tuple[Floats, Floats]:
         """See :class:`Stream`."""
+        index = np.asarray(rows)
         for first in range(0, len(rows), BATCH):
-            part = rows[first : first + BATCH]
+            part = index[first : first + BATCH]
             # "clip" lets numpy write straight into the buffer; the rows are the caller's own.
             np.take(self._state, part, axis=0, out=self._before[: len(part)], mode="clip")
             self._run(first, len(part))
