@@ -189,3 +189,56 @@ def test_a_fifo_whose_writer_leaves(tmp_path):
             ear.listen(lambda: ear.intake.status is SourceStatus.RECONNECTING, seconds=5)
             assert ear.intake.status is SourceStatus.RECONNECTING
         assert ear.intake.reconnects == 1
+
+
+@pytest.mark.parametrize("block", [0.02, 0.005, 0.21], ids=["sound card", "little", "long"])
+def test_a_hop_is_heard_with_the_block_that_completes_it(block):
+    """Asleep for most of a hop, and yet not late."""
+    rate, seconds = 48_000, 2.5
+    code = (
+        "import sys, time\n"
+        f"size, block = {round(block * rate)}, {block}\n"
+        "began, sent = time.monotonic(), 0\n"
+        f"while sent < {seconds} / block:\n"
+        "    sent += 1\n"
+        "    time.sleep(max(0, began + sent * block - time.monotonic()))\n"
+        "    sys.stdout.buffer.write(b'\\x00\\x10' * size); sys.stdout.buffer.flush()\n"
+    )
+    with writer(code) as process:
+        fd = process.stdout.fileno()
+        with Ear(PcmSource(fd, SystemClock(), rate=rate)) as ear:
+            ear.listen()
+    # When each hop came, beside when the block was due that completed it.
+    latency = 0.00413
+    arrivals = np.array([chunk.arrived for chunk in ear.chunks])
+    due = np.ceil((np.arange(1, len(arrivals) + 1) * HOP / RATE + latency) / block) * block
+    late = arrivals - due
+    late -= late.min()
+    assert len(late) >= 8
+    assert np.median(late) < 0.05
+
+
+def test_how_a_writer_writes():
+    """Blocks that are waited for are counted on; a burst is not taken for one."""
+    from genred.clock import FakeClock
+    from genred.sources.stdin import LEAD_S, _Pace
+
+    clock = FakeClock()
+    pace = _Pace(clock)
+    assert pace.until(0.2) == 0.2  # nothing is known yet
+    clock.advance(0.01)
+    pace.came(0.02, asked=0.0)
+    assert pace.until(0.25) == pytest.approx(13 * 0.02 + 1e-3, abs=5e-4)
+    clock.advance(0.26)
+    pace.came(0.26, asked=clock.monotonic())  # was there already
+    assert pace.as_heard
+    assert pace.until(0.25) == pytest.approx(13 * 0.02 + 1e-3, abs=1e-3)
+    asked = clock.monotonic()
+    clock.advance(0.1)
+    pace.came(0.3, asked)  # several at once
+    assert pace.until(0.25) == 0.25
+    pace.came(LEAD_S + 1, clock.monotonic())
+    assert not pace.as_heard
+    clock.advance(2 * (LEAD_S + 1))
+    pace.came(0.02, clock.monotonic())
+    assert pace.as_heard

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import fcntl
+import math
 import os
 import select
 from typing import TYPE_CHECKING, Final, Literal
@@ -39,6 +40,15 @@ LEAD_S: Final = 1.0
 fast as it writes. Above what a pipe (64 KiB) holds while the daemon starts."""
 AS_IT_HEARS: Final = 1.02
 """A writer this much faster than real time still writes as it hears, after a burst perhaps."""
+
+WAITED_S: Final = 5e-4
+"""What comes later than that after it was asked for was not there yet."""
+SETTLE_S: Final = 1e-3
+"""So long after its time a block has come, as a rule: waiting for it would be one more wake-up."""
+LONGEST_BLOCK_S: Final = 0.05
+"""A longer one may be several: to sleep by it could be to sleep too long."""
+TOO_FAST: Final = 0.999
+"""Blocks are taken to come this much sooner than they do: in a second by as much as that."""
 
 _DTYPES: dict[str, str] = {"s16le": "<i2", "f32le": "<f4"}
 
@@ -96,9 +106,10 @@ class _PcmReading:
         poll = select.poll()  # select() fails for descriptors from 1024 on
         poll.register(fd, select.POLLIN)
         while not intake.stopping.is_set():
+            asked = self._clock.monotonic()
             if poll.poll(POLL_S * 1000):
                 data = os.read(fd, READ_BYTES)
-                pace.came(len(data) / second)
+                pace.came(len(data) / second, asked)
                 held += data
                 if data and len(data) < READ_BYTES and pace.as_heard and len(held) < wanted:
                     continue  # the rest of the hop is just about to come
@@ -121,25 +132,42 @@ class _PcmReading:
             if pace.as_heard:
                 # Asleep until the hop is there, or the pipe half full: what came meanwhile in
                 # many portions costs no more than one.
-                intake.stopping.wait(min(rest_s, most))
+                intake.stopping.wait(min(pace.until(rest_s), most))
             elif len(data) < GATHER_S * second:
                 intake.stopping.wait(GATHER_S)
         return heard
 
 
 class _Pace:
-    """Does a writer write as it hears, or as fast as it can."""
+    """Does a writer write as it hears, in blocks of which length, and when does the next one come.
+
+    A block that was waited for has come just now, and is as long as what was read then. From there
+    on blocks are counted, a little too fast: once in a while one is waited for again.
+    """
 
     def __init__(self, clock: Clock) -> None:
         self._clock = clock
         self._lead_s = 0.0
         self._at = clock.monotonic()
+        self._block_s = 0.0
+        self._came = 0.0
 
-    def came(self, seconds: float) -> None:
-        """So much sound has come, just now."""
+    def came(self, seconds: float, asked: float) -> None:
+        """So much sound has come, just now; since ``asked`` it was waited for."""
         now = self._clock.monotonic()
         self._lead_s = max(self._lead_s - AS_IT_HEARS * (now - self._at), 0.0) + seconds
         self._at = now
+        if now - asked > WAITED_S:
+            self._block_s = seconds if seconds <= LONGEST_BLOCK_S else 0.0
+            self._came = now
+
+    def until(self, seconds: float) -> float:
+        """How long to sleep until the block has come that completes so much more sound."""
+        if self._block_s == 0:
+            return seconds
+        blocks = math.ceil(seconds / self._block_s - 1e-6)
+        self._came += blocks * self._block_s * TOO_FAST
+        return max(self._came + SETTLE_S - self._clock.monotonic(), 0.0)
 
     @property
     def as_heard(self) -> bool:
