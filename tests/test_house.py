@@ -51,7 +51,7 @@ MAY_IMPORT = {
     "engine": {*WORDS, *MIDDLE, "__version__", "publishers", "service", "settings"},
     "tagging": {*WORDS, *MIDDLE, "settings"},
     # a collection of files, many heard at once
-    "archive": {*WORDS, *MIDDLE, "__version__", "dashboard", "settings", "tagging"},
+    "archive": {*WORDS, *MIDDLE, "__version__", "dashboard", "frugal", "settings", "tagging"},
     # → events → publishers and display, which know nothing of sound
     "publishers": {*WORDS, "__version__", "history", "settings", "views"},
     "history": {*WORDS, "dashboard", "settings"},
@@ -62,7 +62,8 @@ MAY_IMPORT = {
     "web": {
         *WORDS,
         *MIDDLE,
-        *("__version__", "dashboard", "history", "publishers", "service", "settings", "tagging"),
+        *("__version__", "dashboard", "frugal", "history", "publishers", "service", "settings"),
+        "tagging",
     },
     # what keeps it all in service
     "service": {*WORDS},
