@@ -7,6 +7,7 @@ The pure middle of genred: no threads, no clock, no outside. The daemon's engine
 from __future__ import annotations
 
 from dataclasses import dataclass
+from operator import eq
 from typing import TYPE_CHECKING, Final, NamedTuple
 
 import numpy as np
@@ -65,6 +66,8 @@ class Judged:
     """
 
     rows: NDArray[np.int64]
+    where: slice | NDArray[np.int64]
+    """The same rows: a slice where they follow each other, which numpy reaches much sooner."""
     ends: NDArray[np.float64]
     levels: Floats
     peaks: Floats
@@ -100,6 +103,12 @@ class Judged:
     def __iter__(self) -> Iterator[Decision]:
         """Each feed's decision."""
         return (self[place] for place in range(len(self)))
+
+
+def _where(rows: Sequence[int], index: NDArray[np.int64]) -> slice | NDArray[np.int64]:
+    """``rows`` as a slice where they follow each other, else as ``index``."""
+    first, end = rows[0], rows[0] + len(rows)
+    return slice(first, end) if all(map(eq, rows, range(first, end))) else index
 
 
 class Analyser:
@@ -202,40 +211,40 @@ class Analyser:
         metadata = self.model.metadata
         levels, peaks = self._levels(self.inbox[: len(rows)])
         index, times = np.array(rows, np.int64), np.array(ends)
+        where = _where(rows, index)
         logits, logmel = self._stream.step(rows)
         raw = self.model.probabilities(logits)
-        heard = self._heard[index] + metadata.hop
-        self._heard[index] = heard
+        heard = self._heard[where] + metadata.hop
+        self._heard[where] = heard
         whole = heard >= metadata.window
         weighed = self._smoother.update(
-            self._belief[index],
+            self._belief[where],
             raw,
-            self._change[index],
-            self._evidence[index],
-            self._kind_evidence[index],
+            self._change[where],
+            self._evidence[where],
+            self._kind_evidence[where],
         )
         shown = self._smoother.shown(weighed, *self._temperatures)
         # Nearly always all goes on as it was. That is seen and set down for all rows at once; the
         # others are judged one by one, and theirs is the belief that is computed anew.
-        standing = self._steady[index]
-        places = np.arange(len(rows))
-        holds = self._holding.holds(shown, self._enter[index], self._exit[index])
-        steady = holds[places, standing] & (standing >= 0) & whole
-        steady &= levels >= self._silence[index]
+        standing = self._steady[where]
+        holds, sure = self._holding.of(shown, self._enter[where], self._exit[where], standing)
+        steady = holds & whole & (levels >= self._silence[where])
         opened, changes = whole, {}
         if steady.all():
-            sure = self._holding.sure(shown)[places, standing]
-            self._standing.hold(index, raw, sure.astype(np.float64), times)
+            self._standing.hold(index, where, raw, sure, times)
         else:
             held = np.flatnonzero(steady)
-            sure = self._holding.sure(shown[held])[places[: len(held)], standing[held]]
-            self._standing.hold(index[held], raw[held], sure.astype(np.float64), times[held])
+            these = index[held]
+            self._standing.hold(these, these, raw[held], sure[held], times[held])
             doubtful = np.flatnonzero(~steady).tolist()
             changes = self._judge(doubtful, rows, ends, levels, whole, raw, weighed, shown)
             opened = whole.copy()
             opened[doubtful] &= [self.judges[rows[place]].gate.open for place in doubtful]
-        self._belief[index] = weighed
-        return Judged(index, times, levels, peaks, logmel, raw, shown, whole, opened, changes)
+        self._belief[where] = weighed
+        return Judged(
+            index, where, times, levels, peaks, logmel, raw, shown, whole, opened, changes
+        )
 
     def run(self, row: int, audio: Floats, ends: Sequence[float]) -> Iterator[Decision]:
         """Take ``row`` through ``audio`` ``[hops, hop]``, which end at ``ends``: for files.
@@ -301,18 +310,20 @@ class Analyser:
         A source may deliver what is no number, or so large that its square is none: it must not
         poison the state.
         """
-        levels, peaks = np.empty((2, len(audio)), np.float32)
-        for start in range(0, len(audio), CACHED):
-            part = slice(start, start + CACHED)
-            rows = audio[part]
-            peak = peak_dbfs(rows)
-            # The comparison is false for what is no number.
-            broken = np.flatnonzero(~(peak <= LOUDEST_DBFS))
-            if len(broken):
-                rows[broken] = np.where(np.abs(rows[broken]) <= LOUDEST, rows[broken], np.float32())
-                peak = peak_dbfs(rows)
-            levels[part], peaks[part] = rms_dbfs(rows), peak
-        return levels, peaks
+        if len(audio) > CACHED:
+            levels, peaks = np.empty((2, len(audio)), np.float32)
+            for start in range(0, len(audio), CACHED):
+                part = slice(start, start + CACHED)
+                levels[part], peaks[part] = self._levels(audio[part])
+            return levels, peaks
+        peaks = peak_dbfs(audio)
+        # The comparison is false for what is no number.
+        whole = peaks <= LOUDEST_DBFS
+        if not whole.all():
+            broken = np.flatnonzero(~whole)
+            audio[broken] = np.where(np.abs(audio[broken]) <= LOUDEST, audio[broken], np.float32(0))
+            peaks = peak_dbfs(audio)
+        return rms_dbfs(audio), peaks
 
     def _judge(
         self,

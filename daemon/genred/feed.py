@@ -106,7 +106,7 @@ class Ledger:
 
         Returns the places in ``judged`` of those that were nothing but zeros, now or before.
         """
-        rows = judged.rows
+        rows = judged.where
         self.there[rows] = True
         self.whole[rows] = judged.whole
         self.heard[rows] = judged.heard
@@ -115,9 +115,9 @@ class Ledger:
         self.raw[rows] = judged.raw
         self.smoothed[rows] = judged.smoothed
         self.lag_ms[rows] = lags_s * 1000
-        count = self.judged[rows]
-        self.peaks[rows, count % self.peaks.shape[1]] = judged.peaks
-        self.judged[rows] = count + 1
+        place = self.judged[rows] % self.peaks.shape[1]
+        self.peaks[judged.rows, place] = judged.peaks
+        self.judged[rows] += 1
         self.decisions[rows] += judged.whole
         zeros = judged.peaks <= ZERO_DBFS
         either = zeros | self._zeros[rows]

@@ -72,10 +72,24 @@ class Holding:
         np.logical_and(unsaid, none, out=found[:, -1:])
         return found
 
+    def of(
+        self, belief: Floats, enter: Times, leave: Times, standing: NDArray[np.int64]
+    ) -> tuple[NDArray[np.bool_], Floats]:
+        """Does what stands with each ``belief`` go on, and how sure is it of that.
+
+        ``standing`` ``[feeds]`` are numbers of :attr:`Judge.steady`; -1 does not go on.
+        """
+        places = np.arange(len(belief))
+        goes_on = self.holds(belief, enter, leave)[places, standing] & (standing >= 0)
+        return goes_on, self.sure(belief)[places, standing]
+
     def sure(self, belief: Floats) -> Floats:
         """How sure each ``belief`` is of what could stand, ``[any, labels + kinds + 1]``."""
-        best = belief.max(axis=1, keepdims=True)
-        return np.concatenate((belief, np.repeat(best, len(self._kinds) + 1, axis=1)), axis=1)
+        rows, labels = belief.shape
+        found = np.empty((rows, labels + len(self._kinds) + 1), np.float32)
+        found[:, :labels] = belief
+        found[:, labels:] = belief.max(axis=1, keepdims=True)
+        return found
 
 
 class Standing:
@@ -97,14 +111,22 @@ class Standing:
         self.history = _History(metadata, rows)
 
     def hold(
-        self, rows: NDArray[np.int64], raw: Floats, confidence: NDArray[np.float64], end: Times
+        self,
+        rows: NDArray[np.int64],
+        where: slice | NDArray[np.int64],
+        raw: Floats,
+        confidence: Floats,
+        end: Times,
     ) -> None:
-        """Have ``rows``, none of them twice, go on as they are; see :attr:`Judge.steady`."""
-        self.end[rows] = end
+        """Have ``rows``, none of them twice, go on as they are; see :attr:`Judge.steady`.
+
+        ``where`` are the same rows, as a slice where they follow each other.
+        """
+        self.end[where] = end
         self.history.add(rows, end, raw)
-        self.confidence[rows] = confidence
-        self.total[rows] += confidence
-        self.said[rows] += 1
+        self.confidence[where] = confidence
+        self.total[where] += confidence
+        self.said[where] += 1
 
     def take_over(self, row: int, other: Standing, theirs: int) -> None:
         """Let ``row`` be as ``theirs`` of ``other``."""
