@@ -4,12 +4,14 @@ from __future__ import annotations
 
 import http.server
 import os
+import signal
 import socket
 import subprocess
 import sys
 import threading
 import time
 from contextlib import contextmanager
+from pathlib import Path
 
 import pytest
 
@@ -17,7 +19,7 @@ from faults.watch import HEARTBEAT_S, Watch
 from genred.sources.device import NO_SAMPLES_S
 from genred.sources.http import TIMEOUT_S
 from genred.sources.supervisor import SILENT_S, STALLED_S
-from sources.listener import tone, write_audio
+from sources.listener import captors, tone, write_audio
 
 LOOK_S = 0.6
 """How much later than its limit a state is told at most: the engine looks four times a second."""
@@ -30,34 +32,49 @@ def clip(folder, seconds=30):
 
 
 @pytest.mark.slow
-def test_the_sound_server_dies_and_comes_back_mute(pulse, tmp_path, record_fault):
+def test_capturing_hangs_and_the_sound_server_dies_and_comes_back_mute(
+    pulse, tmp_path, record_fault
+):
     """Stalled, reconnecting, listening; and what nobody plays into is silent, not well."""
     music = tmp_path / "music.wav"
     write_audio(music, tone(440, 60, 48_000, 2), 48_000, "pcm_s16le")
     pulse.play(music)
     with Watch(tmp_path, "device:pulse") as watch:
         watch.until_judged()
+        (captor,) = captors()
+        os.kill(captor, signal.SIGSTOP)
+        watch.until_status("stalled")
+        hung = watch.until_status("reconnecting", seconds=NO_SAMPLES_S + 1)
+        resumed = watch.until_status("listening") - hung
+        watch.until_judged()
+        assert not Path(f"/proc/{captor}").exists()
         died = time.monotonic()
         pulse.kill()
-        watch.until_status("stalled", "reconnecting")
+        noticed = watch.until_status("reconnecting") - died
         assert watch.state.label == "unknown"
         assert watch.state.scores == {}
-        watch.until_status("reconnecting", seconds=NO_SAMPLES_S + 5)
         pulse.start()
         back = time.monotonic()
         recovered = watch.until_status("listening", "silent") - back
         silent = watch.until_status("silent", seconds=SILENT_S + 10) - back - recovered
         assert SILENT_S - 0.5 < silent < SILENT_S + 4  # a device takes a while to its first sample
         assert watch.state.label == "silence"
-        assert watch.health.reconnects == 1
+        assert watch.health.reconnects == 2
         pulse.play(music)
         watch.until_status("listening", seconds=10)
         said = watch.statuses(died)
         watch.check_sequences()
     assert said[-4:] == ["reconnecting", "listening", "silent", "listening"]
     record_fault(
+        "a sound library hangs or spins",
+        f"`stalled` after {STALLED_S:.0f} s, `reconnecting` after {NO_SAMPLES_S:.0f} s: the process"
+        " that captures is killed, and another begun",
+        resumed,
+        "the audio meanwhile, and a window",
+    )
+    record_fault(
         "PulseAudio killed and started again",
-        "`stalled` where it dies without a word, `reconnecting`; offline and `unknown` meanwhile",
+        f"`reconnecting` {noticed * 1000:.0f} ms after its death; offline and `unknown` meanwhile",
         recovered,
         "the audio meanwhile, and a window",
     )

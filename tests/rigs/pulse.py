@@ -7,6 +7,7 @@ import shutil
 import signal
 import subprocess
 import tempfile
+from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -50,9 +51,13 @@ class PulseRig:
         )
         wait_until(self.socket.exists, what="PulseAudio's socket")
 
+    def signal(self, number: signal.Signals) -> None:
+        """Send the server a signal: SIGSTOP for one that no longer answers, SIGCONT."""
+        os.kill(self._pid(), number)
+
     def kill(self) -> None:
         """End the server at once, as if the sound card had been pulled out."""
-        pid = int((self.runtime / "pulse" / "pid").read_text())
+        pid = self._pid()
         os.kill(pid, signal.SIGKILL)
         wait_until(lambda: not _alive(pid), what="the end of PulseAudio")
         shutil.rmtree(self.runtime / "pulse", ignore_errors=True)
@@ -75,6 +80,9 @@ class PulseRig:
         if (self.runtime / "pulse" / "pid").exists():
             self.kill()
 
+    def _pid(self) -> int:
+        return int((self.runtime / "pulse" / "pid").read_text())
+
     def _env(self, without: str = "") -> dict[str, str]:
         merged = {**os.environ, **self.environment}
         merged.pop(without, None)
@@ -90,20 +98,27 @@ def _alive(pid: int) -> bool:
     return "State:\tZ" not in status
 
 
-@pytest.fixture
-def pulse(monkeypatch: pytest.MonkeyPatch) -> Iterator[PulseRig]:
-    """A running microphone of its own for the test; this process's PortAudio finds it."""
+@contextmanager
+def microphone() -> Iterator[PulseRig]:
+    """A running server of its own; nobody finds it without its environment."""
     for program in ("pulseaudio", "paplay", "pactl"):
         if shutil.which(program) is None:
             pytest.skip(f"{program} is not installed")
     # A socket's path may have 107 characters: pytest's own folders can be longer.
     runtime = Path(tempfile.mkdtemp(prefix="genred-pulse-"))
     rig = PulseRig(runtime)
-    for name, value in rig.environment.items():
-        monkeypatch.setenv(name, value)
     try:
         rig.start()
         yield rig
     finally:
         rig.stop()
         shutil.rmtree(runtime, ignore_errors=True)
+
+
+@pytest.fixture
+def pulse(monkeypatch: pytest.MonkeyPatch) -> Iterator[PulseRig]:
+    """A running microphone of its own for the test; whatever looks for devices finds it."""
+    with microphone() as rig:
+        for name, value in rig.environment.items():
+            monkeypatch.setenv(name, value)
+        yield rig

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import os
 import shutil
 import subprocess
 import threading
 import time
 from dataclasses import dataclass, field
+from pathlib import Path
 from typing import TYPE_CHECKING, Self
 
 import av
@@ -19,7 +21,6 @@ from genred.sources.runner import FeedRunner
 
 if TYPE_CHECKING:
     from collections.abc import Callable
-    from pathlib import Path
 
     from genred.sources.base import Source
 
@@ -71,6 +72,17 @@ def loudest_hz(samples, rate=RATE):
     """The frequency with the most energy."""
     spectrum = np.abs(np.fft.rfft(samples * np.hanning(len(samples))))
     return float(np.argmax(spectrum) * rate / len(samples))
+
+
+def captors(pid: int | None = None) -> list[int]:
+    """The processes that capture sound devices for a process (this one), zombies included."""
+    found = []
+    for task in Path(f"/proc/{pid or os.getpid()}/task").iterdir():
+        for child in (task / "children").read_text().split():
+            command = Path(f"/proc/{child}/cmdline").read_bytes()
+            if not command or b"genred.sources.capture" in command:
+                found.append(int(child))
+    return found
 
 
 @dataclass

@@ -6,6 +6,7 @@ import json
 import subprocess
 import sys
 import time
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -13,7 +14,7 @@ import pytest
 from genred.clock import SystemClock
 from genred.errors import UnavailableError
 from genred.messages import SourceStatus
-from sources.listener import Ear, loudest_hz, tone, write_audio
+from sources.listener import Ear, captors, loudest_hz, tone, write_audio
 
 
 def device_source(name="pulse", **options):
@@ -31,15 +32,12 @@ def radio(pulse, tmp_path):
     return pulse
 
 
-@pytest.mark.parametrize(
-    ("channel", "hz"), [("left", 1000), ("right", 2000)], ids=["left", "right"]
-)
-def test_a_microphone(radio, channel, hz):
+def test_a_microphone(radio):
     """What is played is heard, at its pitch and level, on the channel that was chosen."""
-    with Ear(device_source(channel=channel)) as ear:
+    with Ear(device_source(channel="right")) as ear:
         ear.hear(4)
         heard = ear.hear(8)
-    assert loudest_hz(heard) == pytest.approx(hz, abs=1)
+    assert loudest_hz(heard) == pytest.approx(2000, abs=1)
     assert np.std(heard) == pytest.approx(0.5 / np.sqrt(2), rel=0.02)
     assert ear.intake.overflows == 0
     assert ear.chunks[-1].info.station == "pulse"
@@ -71,27 +69,6 @@ def test_two_feeds_on_one_device(radio):
         two.listen(seconds=0.5)
     assert loudest_hz(one.audio[-1]) == pytest.approx(1000, abs=5)
     assert loudest_hz(two.audio[-1]) == pytest.approx(2000, abs=5)
-
-
-@pytest.mark.slow
-def test_the_sound_server_dies_and_comes_back(radio, monkeypatch):
-    """As if unplugged: PortAudio raises nothing, but it is noticed, and found again later."""
-    import genred.sources.device
-
-    monkeypatch.setattr(genred.sources.device, "NO_SAMPLES_S", 2.5)
-    with Ear(device_source()) as ear:
-        ear.hear(4)
-        radio.kill()
-        ear.listen(lambda: ear.intake.status is SourceStatus.RECONNECTING, seconds=10)
-        assert ear.intake.status is SourceStatus.RECONNECTING
-        heard = len(ear.chunks)
-        radio.start()
-        radio.play(radio.sound)
-        ear.listen(lambda: len(ear.chunks) >= heard + 8, seconds=30)
-    assert ear.intake.status is SourceStatus.LISTENING
-    assert ear.chunks[heard].fresh
-    assert loudest_hz(ear.audio[-1]) == pytest.approx(1000, abs=5)
-    assert ear.intake.reconnects >= 1
 
 
 def test_no_such_device_lists_those_there_are(pulse):
@@ -173,10 +150,19 @@ def test_without_portaudio(tmp_path):
 
 
 def test_the_cost(radio):
-    """Capturing takes little of a core (PortAudio's opening aside)."""
+    """Capturing takes little of a core and little memory, both processes together."""
     with Ear(device_source()) as ear:
         ear.hear(8)
-        began = time.process_time()
+        (captor,) = captors()
+        began = time.process_time() + cpu_s(captor)
         ear.hear(12)
-        used = (time.process_time() - began) / 3
+        used = (time.process_time() + cpu_s(captor) - began) / 3
+        rollup = Path(f"/proc/{captor}/smaps_rollup").read_text()
     assert used < 0.1
+    assert int(rollup.split("\nPrivate_Dirty:")[1].split()[0]) < 20_000  # measured: 11 MB
+
+
+def cpu_s(pid):
+    """Processor time of all threads of a process, to the microsecond."""
+    ticks = [(task / "schedstat").read_text() for task in Path(f"/proc/{pid}/task").iterdir()]
+    return sum(int(each.split()[0]) for each in ticks) / 1e9

@@ -159,11 +159,14 @@ def _pour(stream: Any, block: int, rate: int, fd: int) -> None:
     while stream.read_available < block:
         time.sleep(LOOK_S)
     unsent: memoryview[int] = memoryview(b"")
-    broken, lost = False, 0
+    first, broken, lost = True, False, 0
     while True:
         samples, overflowed = stream.read(block)
-        at = time.monotonic() - stream.read_available / rate
         broken |= overflowed
+        at = time.monotonic()
+        if first or broken:  # more may have come with it than a block, and times start here
+            at -= stream.read_available / rate
+            first = False
         unsent = _send(fd, unsent)
         if unsent:
             broken, lost = True, lost + block

@@ -280,7 +280,7 @@ def _environment() -> dict[str, str]:
     environment = {
         name: value for name, value in os.environ.items() if not name.startswith(_NOT_ITS_BUSINESS)
     }
-    paths = [str(Path(genred.__path__[0]).parent), environment.get("PYTHONPATH", "")]
+    paths = [environment.get("PYTHONPATH", ""), str(Path(genred.__path__[0]).parent)]
     environment["PYTHONPATH"] = os.pathsep.join(filter(None, paths))
     environment["MALLOC_ARENA_MAX"] = "1"
     return environment
