@@ -30,6 +30,8 @@ VARIANTS: dict[str, dict[str, Any]] = {
     "prompts of generated music taken at their word": {"teaching": {"generated": 0.0}},
     "labels of real recordings as they are": {"teaching": {"real": 0.0}},
     "labels reach the convolutions wholly": {"teaching": {"label_gradient": 1.0}},
+    "labels reach the convolutions a little": {"teaching": {"label_gradient": 0.1}},
+    "validation groups left out": {"training": {"learn_validation": False}},
     "twice the dropout": {"network": {"options": {"dropout": 0.4}}},
     "without generated music": {"data": {"exclude": ["generated-*"]}},
     "clips alike, not groups": {"training": {"group_balance": 0.0}},
@@ -39,7 +41,7 @@ VARIANTS: dict[str, dict[str, Any]] = {
         "airing": {"compress_p": 0.0, "noise_under_p": 0.0},
         "augment": {"equalise_p": 0.0, "low_pass_p": 0.0, "noise_p": 0.0, "talk_over_p": 0.0},
     },
-    "codecs, rooms and speeds too": {"airing": {"renderings": 2}},
+    "no codecs, rooms and other speeds": {"airing": {"renderings": 1}},
     "without averaging of weights": {"training": {"average": 0.0}},
     "half as wide": {
         "network": {"options": {"widths": [12, 24, 32, 48], "vector": 96, "hidden": 128}}
