@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import threading
 import time
 
@@ -9,9 +10,9 @@ import numpy as np
 import pytest
 
 from genred.clock import FakeClock, SystemClock
-from genred.engine import Engine
+from genred.engine import Arrangement, Engine
 from genred.errors import UnavailableError
-from genred.feed import Display, FeedSetup
+from genred.feed import Display, FeedSetup, Kept
 from genred.messages import FeedEvent, FeedHealth, FeedScores, FeedState
 from genred.model.session import load_model
 from genred.publishers.fake import FakePublisher
@@ -260,3 +261,23 @@ def test_a_source_that_hangs_is_offline_and_unknown_at_once(model):
     hand.play(0.5, 3)
     assert of(hand.told, FeedEvent)[-1].event_type == "started"
     assert of(hand.told, FeedEvent)[-1].start >= last + STALLED_S
+
+
+def test_a_feed_goes_on_in_another_row(model):
+    """Others come before it: what it has heard, counts and says goes with it."""
+    hand = ByHand(model)
+    hand.play(0.5, 10)
+    before, began = hand.engine.feeds[0].health(0.0), of(hand.told, FeedState)[-1].since
+    new = FeedSetup(FeedSettings(id="new", source="-"), BY, FakeSource([], hand.clock), retry=False)
+    arrangement = Arrangement([new, Kept("feed0", BY)], [hand.told], 1e6, scores=False)
+    hand.engine.arrange(arrangement)
+    hand.engine._make_arrangement()
+    assert arrangement.made.is_set()
+    after = hand.engine.feeds[1].health(0.0)
+    assert dataclasses.replace(after, seq=before.seq) == before
+    assert (before.decisions, before.level_dbfs) == (37, -5.9)
+    hand.play(0.5, 5)
+    assert hand.engine.feeds[1].health(0.0).decisions == 37 + 20
+    assert [each.event_type for each in of(hand.told, FeedEvent)] == ["started"]
+    assert hand.engine.feeds[1].state(0.0).since == began
+    hand.engine._stop()

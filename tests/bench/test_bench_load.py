@@ -9,7 +9,9 @@ import pytest
 
 from genred.bench import capacity
 from genred.bench.load import run_load
+from genred.engine import GATHER_S, MOST_GATHER_S
 from genred.model.session import load_model
+from genred.model.stream import HostStream
 from rigs import tiny_model
 
 NOISE = 0.1 * np.random.default_rng(0).standard_normal(20 * tiny_model.RATE, np.float32)
@@ -60,6 +62,22 @@ def test_windows_that_end_at_once_wait_for_each_other(model, monkeypatch):
     together = run_load(slow, 2 * batch, 1.0, aligned=True, audio=NOISE)
     # Two batches a turn: nobody is done before both are.
     assert together.delay_median_ms >= 40
+
+
+def test_a_handful_does_not_wait_and_many_share_batches(model, monkeypatch):
+    sizes, step = [], HostStream.step
+
+    def counted(stream, rows):
+        sizes.append(len(rows))
+        return step(stream, rows)
+
+    monkeypatch.setattr(HostStream, "step", counted)
+    for feeds, least, late_s in ((1, 1, 0), (4, 1, 4 * GATHER_S), (200, 20, MOST_GATHER_S)):
+        sizes.clear()
+        load = run_load(model, feeds, 2.0, audio=NOISE)
+        assert np.mean(sizes) >= least
+        # What they waited for each other, and the work on a laden machine.
+        assert load.delay_p99_ms < 1000 * late_s + 20
 
 
 def test_a_core_that_is_too_slow_falls_behind(model, monkeypatch):

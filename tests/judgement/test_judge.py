@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import itertools
+from collections import Counter
 
 import numpy as np
 import pytest
 
-from genred.judgement.judge import Judge
+from genred.judgement.judge import Holding, Judge, Standing
 from genred.judgement.smoother import Smoother
 from genred.labels import SILENCE, UNKNOWN
 from genred.messages import EventType
@@ -202,3 +203,40 @@ def test_segments_follow_each_other_without_gap_or_overlap():
         assert after.previous.end == after.segment.start
         assert after.segment.start >= before.segment.start
         assert after.segment.label != before.segment.label
+
+
+def test_what_goes_on_is_what_would_be_said_again():
+    """Many judges, those of whom it is told that all goes on not asked, against asking each."""
+    labels = [("jazz", "music"), ("talk", "speech"), ("rock", "music"), ("hum", "noise")]
+    meta = tiny_model.metadata(labels=[LabelInfo(name=n, kind=k) for n, k in labels])
+    by = BY.model_copy(update={"enter": 0.55, "exit": 0.35})
+    feeds, rng = 12, np.random.default_rng(5)
+    standing, holding = Standing(meta, feeds), Holding(meta.labels)
+    some = [Judge(meta, by, standing, row) for row in range(feeds)]
+    all_ = [Judge(meta, by) for _ in range(feeds)]
+    enter, leave = np.full((feeds, 1), by.enter), np.full((feeds, 1), by.exit)
+    said, walk = Counter(), np.zeros((feeds, 4))
+    for end in np.arange(1, 600) * HOP:
+        walk = 0.9 * walk + rng.normal(0, 0.6, walk.shape)
+        belief = np.exp(walk).astype(np.float32)
+        belief /= belief.sum(axis=1, keepdims=True)
+        number = np.array([judge.steady for judge in some])
+        goes_on, sure = holding.of(belief, enter, leave, number)
+        rows = np.flatnonzero(goes_on)
+        standing.hold(rows, rows, belief[rows], sure[rows], np.full(len(rows), end))
+        for row, judge in enumerate(all_):
+            judge.listen(LEVEL, end)
+            told = judge.decide(belief[row], belief[row], was_dead_air=False)
+            if goes_on[row]:
+                assert told == []
+                said[judge.segment.label, judge.segment.kind] += 1
+            else:
+                some[row].listen(LEVEL, end)
+                assert some[row].decide(belief[row], belief[row], was_dead_air=False) == told
+            assert some[row].segment == judge.segment
+    # Each label was held, and ``unknown`` of some kinds and of none.
+    assert {label for label, _ in said} == {*meta.label_names, UNKNOWN}
+    assert {kind for label, kind in said if label == UNKNOWN} >= {"music", "unknown"}
+    assert min(said.values()) > 10
+    assert sum(said.values()) > feeds * 600 / 3
+    assert [judge.reset() for judge in some] == [judge.reset() for judge in all_]
