@@ -17,7 +17,7 @@ DEFAULT = "default"
 class InputDevice(NamedTuple):
     """A device that sound can be captured from."""
 
-    index: int
+    index: int  # type: ignore[assignment]  # hides a method of tuples that nobody calls
     name: str
     host_api: str
     channels: int
