@@ -48,7 +48,7 @@ MAY_IMPORT = {
     # the flow as a whole
     "analysis": {*WORDS, "judgement", "model", "settings", "views"},
     "feed": {*WORDS, *MIDDLE, "service", "settings"},
-    "engine": {*WORDS, *MIDDLE, "__version__", "publishers", "service", "settings"},
+    "engine": {*WORDS, *MIDDLE, "__version__", "publishers", "service", "settings", "timeline"},
     "tagging": {*WORDS, *MIDDLE, "settings"},
     # a collection of files, many heard at once
     "archive": {*WORDS, *MIDDLE, "__version__", "dashboard", "frugal", "settings", "tagging"},
@@ -76,6 +76,7 @@ MAY_IMPORT = {
         "__version__",
         "frugal",
         "publishers",
+        "ring",
         "settings",
         "station",
         "tagging",
