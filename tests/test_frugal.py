@@ -63,3 +63,33 @@ def test_what_is_set_by_hand_stays(monkeypatch):
         "3",
         "some",
     )
+
+
+AGAIN = """if True:
+    import sys, resource
+    from genred import frugal
+    frugal.begin()
+    if "files" in sys.argv:
+        frugal.for_files()
+    import numpy as np
+    def faults():
+        return resource.getrusage(resource.RUSAGE_SELF).ru_minflt
+    for _ in range(2):
+        before = faults()
+        np.ones(2 * 2**20, np.float32)
+    print(faults() - before)
+"""
+
+
+@pytest.mark.skipif(not sys.platform.startswith("linux"), reason="malloc of the GNU C library")
+def test_where_files_are_heard_memory_is_had_again():
+    """8 MB that were freed are there for the next 8 MB, without a page from the kernel."""
+    faults = [
+        int(
+            subprocess.run(
+                [sys.executable, "-c", AGAIN, *how], capture_output=True, check=True
+            ).stdout
+        )
+        for how in ([], ["files"])
+    ]
+    assert faults[1] < 20 < faults[0]
