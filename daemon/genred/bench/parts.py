@@ -31,9 +31,13 @@ if TYPE_CHECKING:
 
     Floats = NDArray[np.float32]
 
-TURNS: Final = 7
-CALLS: Final = 20
-"""The best of so many turns of so many calls counts: what a part costs undisturbed."""
+TURNS: Final = 50
+CALLS: Final = 3
+"""The best of so many turns of so many calls counts: what a part costs undisturbed. A turn takes a
+few milliseconds, so that some go by between two of whoever else is at work."""
+
+RING_TURNS: Final = 7
+"""A turn of all rings takes longer."""
 
 HOPS_IN_RING: Final = 16
 """As many as the daemon's rings hold by default, 4 s of audio four times a second."""
@@ -141,7 +145,7 @@ def _rings(hop: int, feeds: int) -> float:
             ring.read(inbox[number % BATCH])
 
     times = []
-    for _ in range(TURNS):
+    for _ in range(RING_TURNS):
         fill()
         began = time.process_time()
         drain()
