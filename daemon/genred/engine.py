@@ -56,8 +56,9 @@ COALESCE_S: Final = 0.01
 """While they wait, it is seen so often whether enough have come. Windows that end at the same
 moment are all there by then."""
 
-POLL_S: Final = 0.25
-"""How often states, heartbeats and ends are looked after when no audio comes."""
+POLL_S: Final = 0.4
+"""How often states, heartbeats and ends are looked after when no audio comes. Longer than a hop as
+a rule, so that where it does come nobody wakes for nothing."""
 
 LOOK_AT_ALL_S: Final = 1.0
 """How often feeds are looked after that are heard without a break; of those only the source's rate
