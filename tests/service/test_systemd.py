@@ -176,7 +176,7 @@ def test_credentials_under_a_dynamic_user(make_machine, make_mosquitto):
 
 
 def test_a_sound_device_is_heard_from_inside_the_sandbox(make_machine, pulse, tmp_path):
-    """PortAudio, ALSA and the callback's machine code, with all that the unit forbids."""
+    """PortAudio and ALSA in a process of their own, with all that the unit forbids."""
     port = free_port()
     pulse.pactl("load-module", "module-native-protocol-tcp", f"port={port}", "auth-anonymous=1")
     machine = make_machine(
