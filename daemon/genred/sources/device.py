@@ -32,7 +32,7 @@ if TYPE_CHECKING:
 POLL_S: Final = 0.25
 """How often a silent device is asked whether it must stop: well within the time a stop may take."""
 OPEN_S: Final = 10.0
-"""To look for the device and open it. It takes 0.2 s; a sound server that stands still never
+"""To look for the device and open it. It takes 0.3 s; a sound server that stands still never
 answers."""
 NO_SAMPLES_S: Final = 5.0
 """No samples for so long means a dead device, which raises nothing by itself. Opening a device
