@@ -155,7 +155,7 @@ def test_what_goes_wrong_is_said_in_one_line(mood, monkeypatch, word):
     assert captors() == []
 
 
-def test_a_flood_on_its_standard_error_goes_nowhere(mood, capfd):
+def test_what_libraries_print_goes_nowhere(mood, capfd):
     """ALSA's and PortAudio's chatter: neither the journal nor the dashboard sees it."""
     mood("flood")
     with Ear(source(channel="left")) as ear:

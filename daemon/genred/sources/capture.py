@@ -85,15 +85,19 @@ def main(arguments: list[str]) -> int:
         signal.signal(each, signal.SIG_IGN)
     device, rate, channels, fd, parent = arguments
     _end_with(int(parent))
+    # What libraries print must not be taken for what is said here.
+    words = os.dup(1)
+    os.dup2(2, 1)
     try:
-        _capture(Wanted(device, int(rate), int(channels)), int(fd))
+        _capture(Wanted(device, int(rate), int(channels)), int(fd), words)
     except BrokenPipeError:
         return 0
     except GenredError as error:
         failure = error
     except Exception as error:  # noqa: BLE001 - the daemon says it, there is nobody else to
         failure = InternalError(f"a fault in genred: {type(error).__name__}: {error}")
-    _say(Refused(message=failure.message, hint=failure.hint, exit_code=failure.exit_code))
+    said = Refused(message=failure.message, hint=failure.hint, exit_code=failure.exit_code)
+    _say(words, said)
     return failure.exit_code
 
 
@@ -105,11 +109,11 @@ def _end_with(parent: int) -> None:
         raise SystemExit(0)
 
 
-def _say(what: Opened | Refused) -> None:
-    os.write(1, json.dumps(what).encode() + b"\n")
+def _say(words: int, what: Opened | Refused) -> None:
+    os.write(words, json.dumps(what).encode() + b"\n")
 
 
-def _capture(wanted: Wanted, fd: int) -> None:
+def _capture(wanted: Wanted, fd: int, words: int) -> None:
     """Raises :class:`UnavailableError` when the device is not there, refuses or breaks."""
     sounddevice = portaudio.library()
     device = portaudio.choose(wanted.device)
@@ -133,7 +137,10 @@ def _capture(wanted: Wanted, fd: int) -> None:
             "is another program using it? genred devices shows what it can do",
         ) from None
     latency_s = float(stream.latency)
-    _say(Opened(device=device.name, rate=rate, channels=channels, block=block, latency_s=latency_s))
+    _say(
+        words,
+        Opened(device=device.name, rate=rate, channels=channels, block=block, latency_s=latency_s),
+    )
     try:
         _pour(stream, block, rate, fd)
     except sounddevice.PortAudioError as error:
@@ -156,7 +163,7 @@ def _pour(stream: Any, block: int, rate: int, fd: int) -> None:
     # A daemon that stands still must not make this process wait: the device would run over, and
     # what is old then be taken for new.
     os.set_blocking(fd, False)
-    while stream.read_available < block:
+    while stream.read_available == 0:
         time.sleep(LOOK_S)
     unsent: memoryview[int] = memoryview(b"")
     first, broken, lost = True, False, 0

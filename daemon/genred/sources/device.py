@@ -242,7 +242,8 @@ class _Process:
         if ready.get(self._samples, 0) & select.POLLIN:
             return os.readv(self._samples, [into])
         if ready:
-            raise _refusal(self.words(END_S))
+            said = self.words(END_S)
+            raise _refusal(said) if said else self._ended()
         return 0
 
     def _ended(self) -> GenredError:

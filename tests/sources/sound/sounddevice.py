@@ -56,6 +56,9 @@ class RawInputStream:
             raise PortAudioError("Invalid number of channels", -9998)
         self._block, self._at, self._blocks = options["blocksize"], 0, 0
 
+        if MOOD == "flood":
+            print("Cannot connect to server", flush=True)
+
     def start(self):
         self._began = time.monotonic()
 
@@ -66,6 +69,7 @@ class RawInputStream:
             self._trouble()
         if MOOD == "flood":
             sys.stderr.write("Expression failed\n" * 20_000)
+            print("Cannot connect to server", flush=True)
         overflowed = MOOD == "overflow" and self._blocks == TROUBLE
         self._at += 1000 * overflowed
         block = array.array("f")
