@@ -18,6 +18,8 @@ from mutagen.flac import FLAC
 from pyarrow import parquet
 from shelf_data import FILES, LABELS, steady
 
+from genred.commands.tag_collection import Interrupts
+
 BAD = ["empty.flac", "text.mp3"]
 
 MANY = 1500
@@ -176,6 +178,26 @@ def test_an_interrupt_says_how_to_go_on(genred, shelf, tiny, tmp_path):
     assert running.end(signal.SIGINT) == 130
     assert "the same again goes on" in running.lines[-1]
     assert not out.exists()
+
+
+def test_an_interrupt_that_is_lost_comes_again(monkeypatch):
+    """Raised in a finaliser it goes nowhere; the next look finds it."""
+
+    class Final:
+        def __del__(self) -> None:
+            signal.raise_signal(signal.SIGINT)
+
+    before = signal.getsignal(signal.SIGINT)
+    with Interrupts() as interrupts:
+        interrupts.check()
+        lost = []
+        with monkeypatch.context() as patch:
+            patch.setattr(sys, "unraisablehook", lost.append)
+            Final()
+        assert [each.exc_type for each in lost] == [KeyboardInterrupt]
+        with pytest.raises(KeyboardInterrupt):
+            interrupts.check()
+    assert signal.getsignal(signal.SIGINT) == before
 
 
 @pytest.mark.parametrize(

@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import os
+import signal
 import sys
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Self
 
 from genred.commands.common import complain, load
 from genred.commands.tag import printable, show_table
@@ -115,8 +116,9 @@ def _hear(collection: Collection, engine: Engine, *, live: Format | None) -> Non
         _say(f"goes on: {done:,} of {len(collection.jobs):,} files are done already")
     try:
         bar = live is None or not sys.stdout.isatty()
-        with Watcher(collection, sys.stderr, bar=bar) as watcher:
+        with Interrupts() as interrupts, Watcher(collection, sys.stderr, bar=bar) as watcher:
             for outcome in collection.hear(engine):
+                interrupts.check()
                 watcher.saw(outcome)
                 print_ready()
     except KeyboardInterrupt:
@@ -124,6 +126,29 @@ def _hear(collection: Collection, engine: Engine, *, live: Format | None) -> Non
         _say(f"stopped after {done:,} of {len(collection.jobs):,} files; the same again goes on")
         raise
     print_ready()
+
+
+class Interrupts:
+    """Ctrl-C, and remembered: an exception that is raised in a finaliser is lost there."""
+
+    def __init__(self) -> None:
+        self._noted = False
+
+    def __enter__(self) -> Self:
+        self._before = signal.signal(signal.SIGINT, self._note)
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        signal.signal(signal.SIGINT, self._before)
+
+    def _note(self, *_: object) -> None:
+        self._noted = True
+        raise KeyboardInterrupt
+
+    def check(self) -> None:
+        """Raise ``KeyboardInterrupt`` if there was one."""
+        if self._noted:
+            raise KeyboardInterrupt
 
 
 def _tell(args: argparse.Namespace, collection: Collection, kind: Format | None) -> None:
