@@ -17,6 +17,9 @@ from rigs.messages import event, state
 from rigs.ports import wait_until
 
 expect = pytest.importorskip("playwright.sync_api").expect
+PATIENCE_MS = 15_000
+"""Longer than anything takes on a busy machine; what is there is seen at once."""
+expect.set_options(timeout=PATIENCE_MS)
 
 PICTURES = os.environ.get("GENRED_PICTURES")
 """A folder: what the pages look like is kept there, to be looked at."""
@@ -59,7 +62,7 @@ def window(browser, url, *, may_fail=(), **how):
     page.on("console", lambda word: complaints.append((word.type, word.text)))
     page.on("pageerror", lambda error: complaints.append(("error", str(error))))
     page.on("request", lambda request: asked.append(request.url))
-    page.set_default_timeout(15_000)
+    page.set_default_timeout(PATIENCE_MS)
     page.goto(url)
     yield page
     bad = [
