@@ -89,6 +89,7 @@ TRAIN_MAY_IMPORT = {
     # what is judged on the air goes the daemon's own way
     "genred.analysis",
     "genred.judgement.gate",
+    "genred.judgement.pooling",
     "genred.judgement.smoother",
     "genred.resample",
     "genred.settings.judgement",

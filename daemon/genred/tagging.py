@@ -9,6 +9,7 @@ import numpy as np
 
 from genred.analysis import Analyser
 from genred.errors import InputError
+from genred.judgement.pooling import logs, pooled
 from genred.labels import SILENCE, UNKNOWN
 from genred.messages import EventType
 from genred.sources.files import decode
@@ -53,7 +54,8 @@ class FileDecision:
 class FileResult:
     """What was heard in one file. Times in seconds from its start.
 
-    ``scores`` is the mean of the decisions' raw probabilities, ``label`` the highest of them and
+    ``scores`` is what the decisions' raw probabilities say together (their geometric mean, see
+    :mod:`genred.judgement.pooling`), ``label`` the highest of them and
     ``confidence`` its value; ``silence`` where nothing but silence was heard, ``unknown`` where
     the file is shorter than a window, and the model was not taught to hear it again.
     """
@@ -175,7 +177,7 @@ def tag_blocks(
             if decision.changes:
                 _collect(segments, decision.changes)
             if decision.raw is not None:
-                total += decision.raw
+                total += logs(decision.raw)
                 counted += 1
             elif judge.gate.silent(decision.end, judge.by):
                 silent += 1
@@ -190,9 +192,10 @@ def tag_blocks(
     segments = [_within(each, duration) for each in segments if each.start < duration]
     listed = [replace(each, t=min(each.t, round(duration, 4))) for each in listed]
     if counted:
-        scores = dict(zip(labels, np.round(total / counted, 4).tolist(), strict=True))
-        label = labels[int(total.argmax())]
-        confidence = float(total.max() / counted)
+        together = pooled(total, counted)
+        scores = dict(zip(labels, np.round(together, 4).tolist(), strict=True))
+        label = labels[int(together.argmax())]
+        confidence = float(together.max())
     elif silent:
         scores, label, confidence = {}, SILENCE, 1.0
     else:

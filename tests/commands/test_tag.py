@@ -59,6 +59,10 @@ def test_decisions_come_four_times_a_second_with_raw_and_smoothed_scores(genred,
     for decision in decisions:
         assert set(decision) == {"path", "t", "raw", "smoothed", "label", "level_dbfs"}
         assert sum(decision["smoothed"].values()) == pytest.approx(1, abs=0.01)
+    told = [list(d["raw"].values()) for d in decisions if d["raw"]]
+    together = np.exp(np.log(np.maximum(told, 1e-5)).mean(axis=0))
+    expected = together / together.sum()
+    assert list(whole["scores"].values()) == pytest.approx(expected.tolist(), abs=0.01)
     quiet = [d for d in decisions if d["t"] > 65]
     assert all(d["raw"] == {} and d["label"] == "silence" for d in quiet)
     spoken = [d["label"] for d in decisions if 5 < d["t"] < 28]

@@ -47,12 +47,14 @@ def test_a_label_that_is_never_there_counts_nothing():
     assert precision.tolist() == recall.tolist() == f1.tolist() == [1.0, 0.0]
 
 
-def test_tracks_average_their_windows():
-    """Two sure windows outvote one; truth and group are the track's."""
+def test_windows_of_a_track_speak_together():
+    """By the geometric mean: sureness counts, not number; truth and group are the track's."""
     probabilities = np.array([[0.9, 0.1], [0.2, 0.8], [0.3, 0.7], [0.6, 0.4]])
     windows = Scored(probabilities, np.array([1, 1, 1, 0]), np.array([5, 5, 5, 6]))
     tracks = judging.by_track(windows, np.array([8, 8, 8, 2]))
-    np.testing.assert_allclose(tracks.probabilities, [[0.6, 0.4], [1.4 / 3, 1.6 / 3]])
+    one, other = (0.9 * 0.2 * 0.3) ** (1 / 3), (0.1 * 0.8 * 0.7) ** (1 / 3)
+    expected = [[0.6, 0.4], [one / (one + other), other / (one + other)]]
+    np.testing.assert_allclose(tracks.probabilities, expected)
     assert tracks.truth.tolist() == [0, 1]
     assert tracks.groups.tolist() == [6, 5]
 

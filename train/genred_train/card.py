@@ -127,7 +127,8 @@ def _scores(metrics: dict[str, Any]) -> str:
             else "The validation split was learnt from too and chose nothing. The"
         )
         + " run read the test split at its end and chose nothing by it. A "
-        "window is one second, a track the mean over a recording's windows. "
+        "window is one second, a track what a recording's "
+        "windows say together: their geometric mean. "
         + (_REMEMBERS if remembers else "")
         + "`kind` is the share "
         "of music, speech and noise told apart, ECE the expected calibration error. In brackets: "

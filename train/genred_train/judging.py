@@ -8,6 +8,8 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from genred.judgement.pooling import logs, pooled
+
 # Bins of the expected calibration error; Guo et al., 2017, use fifteen.
 ECE_BINS = 15
 
@@ -41,12 +43,12 @@ def softmax(logits: NDArray[Any], temperature: float = 1.0) -> Floats:
 
 
 def by_track(windows: Scored, tracks: Ints) -> Scored:
-    """Average the probabilities of each track's windows."""
+    """What each track's windows say together; see :mod:`genred.judgement.pooling`."""
     names, first, inverse = np.unique(tracks, return_index=True, return_inverse=True)
     sums = np.zeros((names.size, windows.probabilities.shape[1]))
-    np.add.at(sums, inverse, windows.probabilities)
-    mean = sums / np.bincount(inverse)[:, None]
-    return Scored(mean, windows.truth[first], windows.groups[first])
+    np.add.at(sums, inverse, logs(windows.probabilities))
+    together = pooled(sums, np.bincount(inverse)[:, None])
+    return Scored(together, windows.truth[first], windows.groups[first])
 
 
 def confusion(truth: Ints, guesses: Ints, labels: int) -> Ints:
