@@ -39,7 +39,7 @@ _BRIEF = (
 def units(windows: Scored, positions: NDArray[np.int64]) -> dict[str, Scored]:
     """The same answers by window, by track and by group.
 
-    A track is the mean of its windows, a group (an artist, a speaker) the mean of its tracks of
+    A track is what its windows say together, a group (an artist, a speaker) what its tracks say of
     one label, so that neither long tracks nor busy artists count for more than others.
     """
     tracks = judging.by_track(windows, positions)

@@ -122,8 +122,8 @@ def _intervals(figures: dict[str, Any]) -> str:
     missing = figures["data"]["labels_missing"]
     text = (
         f"In brackets: 95 % intervals from {RESAMPLES} bootstrap draws of whole groups, within "
-        "labels; where a label has one group they cannot see how it varies. A track is the mean "
-        "of its windows, a group the mean of its tracks."
+        "labels; where a label has one group they cannot see how it varies. A track is what its "
+        "windows say together, a group what its tracks do."
     )
     if missing:
         text += (
