@@ -89,6 +89,7 @@ def test_a_fault_is_told_and_logged_once(serve, caplog):
         answer = served.get("/api/v1/feeds")
         assert answer.status_code == 500
         assert answer.headers["content-type"] == "application/problem+json"
+        assert answer.headers["connection"] == "close"
         assert "ZeroDivision" not in answer.text
     assert [each.levelname for each in caplog.records].count("ERROR") == 1
 

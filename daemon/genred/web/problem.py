@@ -113,4 +113,6 @@ class Handlers:
         if now - self._logged >= FAULT_EVERY_S:
             self._logged = now
             log.error("a fault in answering %s: %s", request.url.path, error, exc_info=error)
-        return problem(500, "a fault of genred; its log says more", name="fault")
+        # The server hangs up after this; whoever knows does not send the next question into it.
+        headers = {"connection": "close"}
+        return problem(500, "a fault of genred; its log says more", name="fault", headers=headers)
