@@ -396,7 +396,10 @@ def _supervise(engine: Engine, settings: Settings, duration: float | None, watch
     thread = threading.Thread(target=work, name="genred-engine", daemon=True)
     reporter = Reporter(watch.manager, engine.pulse, SystemClock())
 
+    tidy = frugal.Tidy()
+
     def ended() -> bool:
+        tidy()
         if signals.reload and watch.reloader is not None:
             signals.reload = False
             watch.reloader.ask()
@@ -448,8 +451,10 @@ def _look_on(
 
         Dashboard(engine.view, settings.dashboard).run(ended)
         return
+    from genred import frugal
+
     while not ended():
-        bell.wait(None if watch.refused is None else POLL_S)
+        bell.wait(frugal.TIDY_S if watch.refused is None else POLL_S)
 
 
 @contextmanager
