@@ -125,4 +125,5 @@ def test_where_files_are_heard_memory_is_had_again():
         )
         for how in ([], ["files"])
     ]
-    assert faults[1] < 20 < faults[0]
+    # Some 500 otherwise, or four where the kernel has huge pages to give.
+    assert faults[1] < 3 < faults[0]

@@ -73,8 +73,8 @@ def settle() -> None:
 
 
 TIDY_S: Final = 300.0
-"""So often what was freed goes back to the kernel, from the middle of the heaps as well. What a burst
-took, such as what waits while a broker stands still, would else stay in pieces for months."""
+"""So often what was freed goes back to the kernel, from the middle of the heaps as well. What a
+burst took, such as what waits while a broker stands still, would else stay in pieces for months."""
 
 
 class Tidy:
