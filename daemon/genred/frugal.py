@@ -67,9 +67,7 @@ def settle() -> None:
     """Once all is loaded: give back what loading left, and spare the collector what stays."""
     gc.collect()
     gc.freeze()
-    libc = _libc()
-    if libc is not None:
-        libc.malloc_trim(0)
+    _give_back()
 
 
 TIDY_S: Final = 300.0
@@ -89,9 +87,14 @@ class Tidy:
         if now < self._due:
             return
         self._due = now + TIDY_S
-        libc = _libc()
-        if libc is not None:
-            libc.malloc_trim(0)
+        _give_back()
+
+
+def _give_back() -> None:
+    """Return what was freed to the kernel, from all heaps."""
+    libc = _libc()
+    if libc is not None:
+        libc.malloc_trim(0)
 
 
 def _libc() -> ctypes.CDLL | None:

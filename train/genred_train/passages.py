@@ -125,7 +125,7 @@ class Passages(Crops):
                     corpus.samples,
                     cache,
                     progress,
-                    lambda digest: [each.speed for each in pictures.get(digest, _PLAIN)],
+                    lambda digest: _speeds(pictures.get(digest, _PLAIN)),
                 )
             self.components = recipe.teaching.components
             seed = recipe.split.seed
@@ -159,8 +159,7 @@ class Passages(Crops):
             targets[entry.label] = 1.0
             lesson = None
             if lessons is not None:
-                speeds = [each.speed for each in pictures[digest]]
-                lesson = lessons.lessons(digest, length, speeds)
+                lesson = lessons.lessons(digest, length, _speeds(pictures[digest]))
                 share = teaching.real if entry.scored else teaching.generated
                 if share and entry.clip.dataset != DATASET:
                     targets = (1 - share) * targets + share * lessons.opinion(digest)
@@ -173,9 +172,7 @@ class Passages(Crops):
                 opinion = lessons.opinion(stored.digest)
                 audible = levels(corpus.samples, stored, corpus.sample_rate)
                 made = pictures[stored.digest]
-                lesson = lessons.lessons(
-                    stored.digest, stored.length, [each.speed for each in made]
-                )
+                lesson = lessons.lessons(stored.digest, stored.length, _speeds(made))
                 tracks.append(Track(made, opinion, audible, lesson))
             seconds = np.array([e.stored.length for e in corpus.unlabelled], np.float64)
             seconds *= teaching.unlabelled / seconds.sum()
@@ -255,6 +252,10 @@ class Passages(Crops):
             said = network.listen(heard, hop // front.hop_length).logits[0].float().cpu().numpy()
             answers[mask] = said[(chosen.starts[mask] + chosen.length) // hop - first]
         return answers
+
+
+def _speeds(renderings: Sequence[spectrograms.Picture]) -> list[float]:
+    return [each.speed for each in renderings]
 
 
 __all__: Sequence[str] = ("Passages", "Pupil", "Wanted")

@@ -184,12 +184,7 @@ def temperature(recipe: Recipe, corpus: Corpus, folder: Path) -> float:
 
     Raises what :func:`found` raises.
     """
-    plan = found(recipe, corpus, folder)
-    done = [
-        _kept(folder / f"fold-{number + 1}", _key(part, plan))
-        for number, part in enumerate(parts(corpus, plan))
-    ]
-    return _fitted([fold for fold in done if fold is not None], corpus)
+    return _fitted(_found(recipe, corpus, folder)[1], corpus)
 
 
 def found(recipe: Recipe, corpus: Corpus, folder: Path) -> Plan:
@@ -197,19 +192,25 @@ def found(recipe: Recipe, corpus: Corpus, folder: Path) -> Plan:
 
     Raises :class:`InputError` if it holds none of this recipe on this data.
     """
+    return _found(recipe, corpus, folder)[0]
+
+
+def _found(recipe: Recipe, corpus: Corpus, folder: Path) -> tuple[Plan, list[Fold]]:
     count = len(list(folder.glob("fold-*")))
     seed = _told(folder / "fold-1").get("seed", 0)
     plan = Plan(recipe=recipe, data=folder, cache=folder, out=folder, count=count, seed=seed)
-    if count < 2 or any(
-        _kept(folder / f"fold-{number + 1}", _key(part, plan)) is None
-        for number, part in enumerate(parts(corpus, plan))
-    ):
+    kept = [
+        _kept(folder / f"fold-{number + 1}", _key(part, plan))
+        for number, part in enumerate(parts(corpus, plan) if count > 1 else ())
+    ]
+    done = [fold for fold in kept if fold is not None]
+    if count < 2 or len(done) < count:
         raise InputError(
             f"{folder} holds no whole cross-validation of this recipe on this data",
             "cross-validate it first: python -m genred_train.yardstick, or genred evaluate RECIPE "
             "--cross-validate 4 --out DIR",
         )
-    return plan
+    return plan, done
 
 
 def _fitted(done: Sequence[Fold], corpus: Corpus) -> float:

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
+from genred.judgement.pooling import logs, pooled
 from genred_train.judging import softmax
 from genred_train.teacher import yamnet
 
@@ -96,5 +97,5 @@ class Lessons:
         if self.known is None:
             return np.full(self._labels, 1.0 / self._labels, np.float32)
         logits = self.known.logits(self._embedded[digest][0].astype(np.float32))
-        logs = np.log(np.maximum(softmax(logits), 1e-6)).mean(axis=0)
-        return np.asarray(softmax(logs[None])[0], dtype=np.float32)
+        total = logs(softmax(logits)).sum(axis=0)
+        return pooled(total, len(logits)).astype(np.float32)
