@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 from collections import Counter
 
+import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
@@ -12,6 +13,7 @@ from tiny_run import LABELS, quiet, write_music
 from train_data import recipe
 
 from genred.errors import InputError
+from genred.model.session import load_model
 from genred_train import __main__ as training
 from genred_train import evaluate, tune
 from genred_train.data import corpus as corpora
@@ -187,13 +189,16 @@ def test_who_learns_from_validation_is_calibrated_by_folds(tmp_path, capsys):
     folded = ["--cross-validate", "2", str(path), *where, *small, "--out", str(out), "--seed", "3"]
     assert evaluate.main([*folded, "--json"]) == 0
     found = json.loads(capsys.readouterr().out)
-    temperatures = [fold["temperature"] for fold in found["folds"]]
-    assert len({1.0, *temperatures}) == 3  # each by the other fold
+    assert 1.0 not in {fold["temperature"] for fold in found["folds"]}
+    one, other = (np.array(fold["shifts"]) for fold in found["folds"])
+    assert np.abs(one - other).max() > 0.01  # each by the other fold
     assert training.main(train) == 0
     metrics = json.loads((run / "metrics.json").read_text())
     assert metrics["calibration"]["by"] == "cross-validation"
-    between = sorted([*temperatures, metrics["calibration"]["temperature"]])
-    assert between[1] == metrics["calibration"]["temperature"]
+    temperature = metrics["calibration"]["temperature"]
+    shifts = np.array([*metrics["calibration"]["shifts"].values()])
+    assert temperature != 1.0
+    assert np.abs(shifts).max() > 0.01
     assert not {"val", "val_second"} & metrics.keys()
     told = (run / "MODEL_CARD.md").read_text()
     assert "The validation split was learnt from too" in told
@@ -205,9 +210,16 @@ def test_who_learns_from_validation_is_calibrated_by_folds(tmp_path, capsys):
     assert "chosen" in capsys.readouterr().out
     assert json.loads((run / "metrics.json").read_text())["tuning"]["split"] == "folds"
 
-    assert training.main([*train[:-2], "--seed", "5"]) == 0
-    metrics = json.loads((run / "metrics.json").read_text())
-    assert metrics["calibration"] == {"temperature": 1.0, "by": "nothing"}
+    plain = tmp_path / "plain"
+    assert training.main([str(path), *where, *small, "--out", str(plain)]) == 0
+    metrics = json.loads((plain / "metrics.json").read_text())
+    assert metrics["calibration"]["by"] == "nothing"
+    assert metrics["calibration"]["temperature"] == 1.0
+    assert not any(metrics["calibration"]["shifts"].values())
+    # The shifts stand in the network itself, and nothing else is different.
+    audio = np.random.default_rng(1).normal(0, 0.1, (1, 4000)).astype(np.float32)
+    said = [load_model(each).step(audio, load_model(each).new_state(1))[0] for each in (run, plain)]
+    assert said[0] - said[1] == pytest.approx(shifts[None], abs=1e-4)
 
 
 def test_what_learns_from_validation_chooses_nothing_by_it():

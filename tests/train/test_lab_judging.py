@@ -8,7 +8,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from genred_train import judging
-from genred_train.calibration import fit_temperature, negative_log_likelihood
+from genred_train.calibration import fit_correction, fit_temperature, negative_log_likelihood
 from genred_train.judging import Scored
 
 # Six windows of three labels: what they are, what was said, whose they are.
@@ -107,6 +107,39 @@ def test_the_fitted_temperature_is_the_best():
     best = negative_log_likelihood(logits, labels, found)
     for factor in (0.9, 0.97, 1.03, 1.1):
         assert negative_log_likelihood(logits, labels, found * factor) > best
+
+
+def test_correction_takes_back_what_a_label_of_many_recordings_is_said_too_readily():
+    """A network that learnt a label five times as often is as fair as one that did not."""
+    random = np.random.default_rng(7)
+    truth = np.repeat([0, 0, 0, 0, 0, 1, 2], 600)
+    groups = np.arange(truth.size) // 20
+    fair = random.normal(size=(truth.size, 3)) * 1.5
+    fair[np.arange(truth.size), truth] += 2.0
+    favour = np.array([1.6, 0.0, -0.4])
+    found = fit_correction(2.0 * (fair + favour), truth, groups)
+    assert found.shifts.sum() == pytest.approx(0.0, abs=1e-4)
+    wanted = 2.0 * (favour.mean() - favour)
+    assert np.abs(found.shifts - wanted).max() < 0.5
+    recalls = [
+        judging.rates(judging.confusion(truth, answers.argmax(axis=1), 3))[1]
+        for answers in (fair + favour, found.shifted(2.0 * (fair + favour)))
+    ]
+    assert np.ptp(recalls[1]) < 0.4 * np.ptp(recalls[0])
+    shifted = found.shifted(2.0 * (fair + favour))
+    assert found.temperature == fit_temperature(shifted, truth)
+
+
+def test_correction_counts_groups_not_their_clips():
+    """One artist with a hundred clips says no more than one with two."""
+    random = np.random.default_rng(9)
+    truth = np.array([0, 0, 1, 1] * 30)
+    groups = np.arange(truth.size) // 2
+    logits = random.normal(size=(truth.size, 2)) + 2.0 * np.eye(2)[truth]
+    once = fit_correction(logits, truth, groups)
+    many = np.concatenate([np.arange(truth.size), np.repeat([0, 1], 50)])
+    again = fit_correction(logits[many], truth[many], groups[many])
+    assert again.shifts == pytest.approx(once.shifts, abs=1e-3)
 
 
 def test_perfect_confidence_has_no_calibration_error():

@@ -100,7 +100,7 @@ def parser() -> argparse.ArgumentParser:
         type=Path,
         metavar="DIR",
         help="where the recipe was cross-validated (genred evaluate --cross-validate, --out): "
-        "gives the temperature where training.learn_validation leaves no other",
+        "calibrates where training.learn_validation leaves nothing else to do it by",
     )
     made.add_argument(
         "--minutes",

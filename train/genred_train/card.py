@@ -267,10 +267,18 @@ def _making(metrics: dict[str, Any], recipe: Recipe) -> str:
         f"{training['crops_per_epoch']:,} {heard} an epoch, {by_teacher}"
         f"{training['seconds'] / 60:.1f} minutes on {training['device']}. Calibration temperature "
         f"{metrics['calibration']['temperature']:.3f}, found by "
-        f"{metrics['calibration'].get('by', 'validation')}. The model file differs from PyTorch by "
+        f"{metrics['calibration'].get('by', 'validation')}{_shifts(metrics)}. The model file differs from PyTorch by "
         f"at most {difference['logits']:.1e} in logits and {difference['logmel']:.1e} in log-mel "
         f"frames. Made with {made_with}, {metrics['created']}."
     )
+
+
+def _shifts(metrics: dict[str, Any]) -> str:
+    shifts: dict[str, float] = metrics["calibration"].get("shifts", {})
+    if not any(shifts.values()):
+        return ""
+    told = ", ".join(f"{label} {shift:+.2f}" for label, shift in shifts.items())
+    return f", as were the shifts that are built into the logits ({told})"
 
 
 def _with_interval(figures: dict[str, Any], name: str) -> str:

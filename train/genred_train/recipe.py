@@ -278,8 +278,8 @@ class Training(_Table):
 
     learn_validation: bool = False
     """Learn from the validation split as well: where labels have a handful of groups, each counts.
-    Then it chooses nothing (``select`` is ``last``), and the temperature comes from
-    cross-validation (``--folds``), or is 1."""
+    Then it chooses nothing (``select`` is ``last``); temperature and shifts of the logits come
+    from cross-validation (``--folds``), or there are none."""
 
     snapshots: bool = False
     """Keep the weights of every epoch, beside those of the best."""

@@ -25,7 +25,7 @@ from genred.model.metadata import (
 from genred.model.metadata import Network as NetworkMetadata
 from genred.model.metadata import Training as TrainingMetadata
 from genred_train import beginnings, card, judging, networks, scoring
-from genred_train.calibration import fit_temperature
+from genred_train.calibration import Correction, fit_temperature
 from genred_train.data import corpus as corpora
 from genred_train.data.arrays import Arrays
 from genred_train.data.catalogue import SPLITS
@@ -41,6 +41,7 @@ from genred_train.team import Team
 from genred_train.training import Epoch, Trainer
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
     from pathlib import Path
 
     from numpy.typing import NDArray
@@ -79,8 +80,8 @@ class Options:
     teacher: Path | None = None
     """``yamnet.tflite``; recipes that train on passages learn from it."""
     folds: Path | None = None
-    """Where the recipe was cross-validated: gives the temperature of a run that learns from its
-    validation split."""
+    """Where the recipe was cross-validated: calibrates a run that learns from its validation
+    split."""
 
 
 def train(
@@ -125,7 +126,11 @@ def train(
         "model": _model_facts(metadata, folder / "model.onnx"),
         "training": training_facts(trainer, fitted.seconds, prepared),
         "teacher": _teacher(recipe, options),
-        "calibration": {"temperature": temperature, "by": fitted.calibrated_by},
+        "calibration": {
+            "temperature": temperature,
+            "by": fitted.calibrated_by,
+            "shifts": dict(zip(corpus.label_names, fitted.shifts, strict=True)),
+        },
         "export_difference": differences,
     }
     # The test split is read here, once, when nothing is left to choose.
@@ -182,6 +187,8 @@ class Fitted:
     trainer: Trainer
     seconds: float
     calibrated_by: str = "validation"
+    shifts: Sequence[float] = ()
+    """What was added to its logits in calibrating, ``[labels]``."""
 
 
 def fit(
@@ -226,24 +233,37 @@ def fit(
     if trainer.stopped:
         console.note(f"stopped after epoch {len(trainer.history)}: {trainer.stopped}")
     seconds = sum(epoch.seconds for epoch in trainer.history)
-    temperature, by = _temperature(recipe, trainer, data, options)
+    correction, by = _calibrated(recipe, trainer, data, options)
+    _shift(best, correction)
     # From here on the network is what is written: folded, and rounded where that is small.
     network = lean.rounded(best) if material else best
-    return Fitted(network, temperature, trainer, seconds, by)
+    return Fitted(network, correction.temperature, trainer, seconds, by, correction.shifts.tolist())
 
 
-def _temperature(
+def _calibrated(
     recipe: Recipe, trainer: Trainer, data: Corpus | Arrays, options: Options | None
-) -> tuple[float, str]:
-    """The temperature, and by what it was found."""
+) -> tuple[Correction, str]:
+    """What makes the network as sure as it is right, and by what it was found.
+
+    A validation split is too small to say which labels are said too readily.
+    """
+    none = np.zeros(len(data.labels), np.float32)
     if not recipe.training.learn_validation:
         answers, truth, _ = trainer.material.validate(trainer.judged, trainer.team)
-        return fit_temperature(answers, truth), "validation"
+        return Correction(none, fit_temperature(answers, truth)), "validation"
     if options is None or options.folds is None or isinstance(data, Arrays):
-        return 1.0, "nothing"
+        return Correction(none, 1.0), "nothing"
     from genred_train.evaluation import folds
 
-    return folds.temperature(recipe, data, options.folds), "cross-validation"
+    return folds.correction(recipe, data, options.folds), "cross-validation"
+
+
+@torch.no_grad()
+def _shift(network: Network, correction: Correction) -> None:
+    """Build the shifts into the layer whose output is the logits."""
+    if correction.shifts.any():
+        bias = network.get_submodule(network.logits_layer).get_parameter("bias")
+        bias.add_(torch.from_numpy(correction.shifts).to(bias))
 
 
 def make(folder: Path) -> None:

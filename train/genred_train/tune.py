@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import argparse
 import sys
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -104,6 +105,8 @@ def _tune(chosen: argparse.Namespace) -> None:
 
 def _by_folds(model: Model, chosen: argparse.Namespace, cache: Path, console: Console) -> Recorded:
     """Hours of radio in equal parts of each fold's groups, heard by that fold's model."""
+    import numpy as np
+
     from genred.model.session import load_model
     from genred_train.data import corpus as corpora
     from genred_train.evaluation import folds, programme, replay, subject
@@ -116,6 +119,8 @@ def _by_folds(model: Model, chosen: argparse.Namespace, cache: Path, console: Co
             "folds are of that data: name it, or tune without --folds",
         )
     plan = folds.found(recipe, corpus, chosen.folds)
+    calibrated = recipe.training.learn_validation
+    corrections = folds.corrections(recipe, corpus, chosen.folds) if calibrated else []
     recorded = []
     for number, part in enumerate(folds.parts(corpus, plan)):
         own = [position for position in part.of("test") if corpus.entries[position].split != "test"]
@@ -124,7 +129,13 @@ def _by_folds(model: Model, chosen: argparse.Namespace, cache: Path, console: Co
         )
         heard_by = load_model(chosen.folds / f"fold-{number + 1}", feeds=len(programmes))
         with console.progress(f"Listening to the radio of fold {number + 1}") as progress:
-            recorded.append(replay.record(heard_by, programmes, progress))
+            heard = replay.record(heard_by, programmes, progress)
+        if calibrated:
+            # Beside the others, as sure as with the temperature of the model that is tuned.
+            by = corrections[number]
+            warmth = model.metadata.calibration.temperature / by.temperature
+            heard = replace(heard, logits=by.shifted(heard.logits) * np.float32(warmth))
+        recorded.append(heard)
     return replay.joined(model.metadata, recorded)
 
 

@@ -123,7 +123,7 @@ def compare(plan: Plan, console: Console) -> dict[str, Any]:
         "remembered": {unit: student[unit] for unit in ("window", "track")},
         "one second": judged(
             [
-                _fresh(part, plan, n, fold["temperature"])
+                _fresh(part, plan, n, fold)
                 for n, (part, fold) in enumerate(zip(parts, student["folds"], strict=True))
             ]
         ),
@@ -147,8 +147,11 @@ def compare(plan: Plan, console: Console) -> dict[str, Any]:
     }
 
 
-def _fresh(corpus: Corpus, plan: Plan, number: int, temperature: float) -> Any:
-    """What a fold's model says of each window by itself, its state zeros before each."""
+def _fresh(corpus: Corpus, plan: Plan, number: int, fold: dict[str, Any]) -> Any:
+    """What a fold's model says of each window by itself, its state zeros before each.
+
+    ``fold`` are its figures; it is corrected as it was for them.
+    """
     import numpy as np
 
     from genred.model.session import load_model
@@ -169,7 +172,8 @@ def _fresh(corpus: Corpus, plan: Plan, number: int, temperature: float) -> Any:
             new = np.ascontiguousarray(audio[:, step * hop : (step + 1) * hop])
             logits, _, state = model.step(new, state)
         answers[part] = logits
-    scored = scoring.scored(answers, chosen, temperature)
+    answers += np.array(fold["shifts"] or 0.0, np.float32)
+    scored = scoring.scored(answers, chosen, fold["temperature"])
     return Yardstick(scored, chosen.positions, 0.0)
 
 

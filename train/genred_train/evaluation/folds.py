@@ -15,7 +15,7 @@ import numpy as np
 
 from genred.errors import InputError, OutputError
 from genred_train import recipe as recipes
-from genred_train.calibration import fit_temperature
+from genred_train.calibration import Correction, fit_correction
 from genred_train.evaluation import figures, listening
 from genred_train.evaluation.listening import Answers
 from genred_train.judging import Scored
@@ -60,6 +60,8 @@ class Fold:
     temperature: float
     best_epoch: int
     seconds: float
+    shifts: list[float] | None = None
+    """What was added to its logits; see :class:`genred_train.calibration.Correction`."""
 
 
 def recipe_at(path: Path) -> Recipe:
@@ -179,12 +181,25 @@ def parts(corpus: Corpus, plan: Plan) -> Iterator[Corpus]:
         yield fold_of(corpus, dealt, number, plan)
 
 
-def temperature(recipe: Recipe, corpus: Corpus, folder: Path) -> float:
-    """The temperature by what the models of all folds in ``folder`` said of their own folds.
+def correction(recipe: Recipe, corpus: Corpus, folder: Path) -> Correction:
+    """Shifts and temperature by what the models of all folds in ``folder`` said of their own folds.
+
+    The corpus's test split has no say in it. Raises what :func:`found` raises.
+    """
+    done = []
+    for fold in _found(recipe, corpus, folder)[1]:
+        answers = fold.answers
+        apart = [corpus.entries[position].split != "test" for position in answers.positions]
+        done.append(replace(fold, answers=answers.part(np.array(apart))))
+    return _fitted(done, corpus)
+
+
+def corrections(recipe: Recipe, corpus: Corpus, folder: Path) -> list[Correction]:
+    """The same for the model of each fold, by what those of the others said.
 
     Raises what :func:`found` raises.
     """
-    return _fitted(_found(recipe, corpus, folder)[1], corpus)
+    return _by_others(_found(recipe, corpus, folder)[1], corpus)
 
 
 def found(recipe: Recipe, corpus: Corpus, folder: Path) -> Plan:
@@ -213,10 +228,22 @@ def _found(recipe: Recipe, corpus: Corpus, folder: Path) -> tuple[Plan, list[Fol
     return plan, done
 
 
-def _fitted(done: Sequence[Fold], corpus: Corpus) -> float:
-    labels = np.array([entry.label for entry in corpus.entries], dtype=np.int64)
-    logits = np.concatenate([fold.answers.logits for fold in done])
-    return fit_temperature(logits, labels[np.concatenate([f.answers.positions for f in done])])
+def _fitted(done: Sequence[Fold], corpus: Corpus) -> Correction:
+    parts = [listening.scored(fold.answers, corpus, 1.0) for fold in done]
+    return fit_correction(
+        np.concatenate([fold.answers.logits for fold in done]),
+        np.concatenate([part.truth for part in parts]),
+        np.concatenate([part.groups for part in parts]),
+    )
+
+
+def _by_others(done: Sequence[Fold], corpus: Corpus) -> list[Correction]:
+    return [_fitted([*done[:n], *done[n + 1 :]], corpus) for n in range(len(done))]
+
+
+def _corrected(fold: Fold, by: Correction) -> Fold:
+    answers = replace(fold.answers, logits=by.shifted(fold.answers.logits))
+    return replace(fold, answers=answers, temperature=by.temperature, shifts=by.shifts.tolist())
 
 
 def _run(corpus: Corpus, plan: Plan, folder: Path, console: Console) -> Fold:
@@ -249,8 +276,7 @@ def _collect(corpus: Corpus, plan: Plan, done: Sequence[Fold]) -> dict[str, Any]
     if plan.recipe.training.learn_validation and len(done) > 1:
         # No split was left for it: each fold is calibrated by what was said of the others.
         done = [
-            replace(fold, temperature=_fitted([*done[:n], *done[n + 1 :]], corpus))
-            for n, fold in enumerate(done)
+            _corrected(fold, by) for fold, by in zip(done, _by_others(done, corpus), strict=True)
         ]
     scored = [listening.scored(fold.answers, corpus, fold.temperature) for fold in done]
     positions = np.concatenate([fold.answers.positions for fold in done])
@@ -264,6 +290,7 @@ def _collect(corpus: Corpus, plan: Plan, done: Sequence[Fold]) -> dict[str, Any]
             "best_epoch": fold.best_epoch,
             "seconds": round(fold.seconds, 1),
             "temperature": fold.temperature,
+            "shifts": fold.shifts,
             "groups": sorted({corpus.entries[n].group for n in np.unique(fold.answers.positions)}),
             **_brief(each, fold.answers, kinds, plan.seed),
         }

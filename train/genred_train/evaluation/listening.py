@@ -35,6 +35,10 @@ class Answers:
     positions: NDArray[np.int64]
     ends: NDArray[np.int64]
 
+    def part(self, mask: NDArray[np.bool_]) -> Answers:
+        """Those of ``mask``."""
+        return Answers(self.logits[mask], self.positions[mask], self.ends[mask])
+
 
 def listen(
     model: Model,

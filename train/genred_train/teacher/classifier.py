@@ -13,6 +13,8 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
+from genred_train.calibration import alike
+
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
@@ -42,13 +44,7 @@ class Examples:
 
     def weights(self) -> NDArray[np.float32]:
         """One weight an item: labels count alike, within a label groups alike; the mean is 1."""
-        pair = self.labels * (self.groups.max() + 1) + self.groups
-        pairs, which, items = np.unique(pair, return_inverse=True, return_counts=True)
-        label = pairs // (self.groups.max() + 1)
-        groups = np.bincount(label)[label]
-        weight = 1.0 / (items * groups)
-        chosen = weight[which]
-        return np.asarray(chosen / chosen.mean(), dtype=np.float32)
+        return (alike(self.labels, self.groups) * self.labels.size).astype(np.float32)
 
     def part(self, mask: NDArray[np.bool_]) -> Examples:
         """Those of ``mask``."""
