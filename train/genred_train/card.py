@@ -267,9 +267,9 @@ def _making(metrics: dict[str, Any], recipe: Recipe) -> str:
         f"{training['crops_per_epoch']:,} {heard} an epoch, {by_teacher}"
         f"{training['seconds'] / 60:.1f} minutes on {training['device']}. Calibration temperature "
         f"{metrics['calibration']['temperature']:.3f}, found by "
-        f"{metrics['calibration'].get('by', 'validation')}{_shifts(metrics)}. The model file differs "
-        f"from PyTorch by at most {difference['logits']:.1e} in logits and {difference['logmel']:.1e} in log-mel "
-        f"frames. Made with {made_with}, {metrics['created']}."
+        f"{metrics['calibration'].get('by', 'validation')}{_shifts(metrics)}. The model "
+        f"file differs from PyTorch by at most {difference['logits']:.1e} in logits and "
+        f"{difference['logmel']:.1e} in log-mel frames. Made with {made_with}, {metrics['created']}."
     )
 
 
