@@ -269,7 +269,8 @@ def _making(metrics: dict[str, Any], recipe: Recipe) -> str:
         f"{metrics['calibration']['temperature']:.3f}, found by "
         f"{metrics['calibration'].get('by', 'validation')}{_shifts(metrics)}. The model "
         f"file differs from PyTorch by at most {difference['logits']:.1e} in logits and "
-        f"{difference['logmel']:.1e} in log-mel frames. Made with {made_with}, {metrics['created']}."
+        f"{difference['logmel']:.1e} in log-mel frames. Made with {made_with}, "
+        f"{metrics['created']}."
     )
 
 
