@@ -17,7 +17,7 @@ from genred.model.session import load_model
 from genred_train import __main__ as training
 from genred_train import evaluate, tune
 from genred_train.data import corpus as corpora
-from genred_train.evaluation import folds
+from genred_train.evaluation import folds, tuning
 
 GROUPS = st.dictionaries(
     st.integers(0, 80).map(lambda n: f"group{n}"),
@@ -173,8 +173,9 @@ def test_cross_validation_from_the_command_line(tmp_path, capsys, monkeypatch):
 
 
 @pytest.mark.slow
-def test_who_learns_from_validation_is_calibrated_by_folds(tmp_path, capsys):
+def test_who_learns_from_validation_is_calibrated_by_folds(tmp_path, capsys, monkeypatch):
     """The temperature and the judgement come from what the folds' models said of their folds."""
+    monkeypatch.setattr(tuning, "TRIED", (1, 4))
     data = write_music(tmp_path / "data", artists=6)
     settings = {"epochs": 2, "crops_per_epoch": 96, "learn_validation": True, "select": "last"}
     made = recipe(training={**recipe().training.model_dump(), **settings})

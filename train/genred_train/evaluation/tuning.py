@@ -1,16 +1,14 @@
 """How to judge by a model: smoother, thresholds and what is shown, tuned on programmes.
 
-Two steps. First the filter: every combination of :data:`FILTERS` is run over the recorded answers
-of the network, its temperatures are fitted, and of each stickiness the combination
-with the least log-loss goes on. Then the thresholds: combinations of :data:`THRESHOLDS` are tried
-with each of these on the daemon's own path, and that which a listener would like best
-(:func:`liking`) is recommended.
+Every combination of :data:`FILTERS` is run over the recorded answers of the network, and its
+temperatures are fitted. With each a few combinations of :data:`THRESHOLDS` are tried on the
+daemon's own path; with those filters that a listener would like best (:func:`liking`), many more.
+The best of all is recommended.
 """
 
 from __future__ import annotations
 
 import itertools
-import math
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Final
 
@@ -32,19 +30,22 @@ if TYPE_CHECKING:
     Floats = NDArray[np.float32]
 
 FILTERS: Final[dict[str, tuple[float, ...]]] = {
-    "mean_duration_s": (15.0, 60.0, 240.0),
+    "mean_duration_s": (10.0, 20.0, 40.0, 80.0, 240.0),
     "evidence": (0.06, 0.12, 0.25, 0.5),
     "kind_evidence": (1.0,),
 }
 
 THRESHOLDS: Final[dict[str, tuple[float, ...]]] = {
-    "enter": (0.35, 0.42, 0.5, 0.58, 0.66, 0.75),
-    "exit": (0.02, 0.05, 0.1, 0.2, 0.3),
+    "enter": (0.35, 0.42, 0.5, 0.55, 0.6, 0.65, 0.7, 0.75),
+    "exit": (0.01, 0.02, 0.03, 0.05, 0.1, 0.2),
     "unknown_after_s": (2.0, 4.0, 8.0),
 }
 
-TRIED: Final = 14
-"""Thresholds tried with each filter, drawn from all combinations."""
+TRIED: Final = (8, 48)
+"""Thresholds tried with each filter, drawn from all combinations, and with the best filters."""
+
+BEST: Final = 3
+"""How many filters those are."""
 
 LOOKED_AT_S: Final = 2.0
 """Temperatures are fitted on decisions so far apart: those between say the same again."""
@@ -56,7 +57,8 @@ DOUBTS: Final = (1.0, 1.5, 2.0, 3.0, 5.0, 10.0)
 # hundredths of that time.
 GAIN: Final = 0.08
 FALSE_AN_HOUR: Final = 6.0
-_A_FALSE_CHANGE: Final = 0.3
+# To be told of a change that was none is as bad as 25 s of a wrong label.
+_A_FALSE_CHANGE: Final = 0.7
 DELAY_S: Final = 3.0
 _A_SECOND: Final = 10.0
 KIND_RIGHT: Final = 0.97
@@ -102,14 +104,22 @@ def tune(
     """The best judgement found, and all that were tried with thresholds, best first."""
     filters = candidates(recorded)
     thresholds = _combinations(THRESHOLDS)
-    thresholds = [each for each in thresholds if each["exit"] <= each["enter"]]
     random = np.random.default_rng(seed)
-    trials: list[Trial] = []
-    for number, each in enumerate(filters, start=1):
-        drawn = random.choice(len(thresholds), min(TRIED, len(thresholds)), replace=False)
-        trials += _tried(recorded, each, [thresholds[n] for n in drawn], seed)
-        progress(number, len(filters))
-    trials.sort(key=lambda trial: -trial.liking)
+    tried: dict[int, list[Trial]] = {}
+
+    def go_on(number: int, count: int) -> None:
+        drawn = random.choice(len(thresholds), min(count, len(thresholds)), replace=False)
+        some = [thresholds[n] for n in drawn]
+        tried.setdefault(number, []).extend(_tried(recorded, filters[number], some, seed))
+        done = sum(len(each) for each in tried.values())
+        progress(done, TRIED[0] * len(filters) + TRIED[1] * min(BEST, len(filters)))
+
+    for number in range(len(filters)):
+        go_on(number, TRIED[0])
+    best = sorted(tried, key=lambda number: -max(trial.liking for trial in tried[number]))
+    for number in best[:BEST]:
+        go_on(number, TRIED[1])
+    trials = sorted((t for each in tried.values() for t in each), key=lambda t: -t.liking)
     return trials[0], trials
 
 
@@ -125,7 +135,7 @@ def _tried(
 
 
 def candidates(recorded: Recorded) -> list[Judging]:
-    """The filter of least log-loss for each stickiness, with fitted temperatures."""
+    """All filters, with fitted temperatures."""
     grid = _combinations(FILTERS)
     smoother = Smoother(recorded.metadata.labels)
     blank = onair.blank(recorded.metadata, recorded.programmes, len(recorded.logits))
@@ -133,20 +143,16 @@ def candidates(recorded: Recorded) -> list[Judging]:
     truth = blank.truth.T[::apart]
     beliefs, heard = _filtered(recorded, smoother, grid, apart)
     counted = heard & (truth < blank.silence)
-    best: dict[float, tuple[float, Judging]] = {}
+    found = []
     for number, each in enumerate(grid):
         belief = beliefs[:, number][counted].astype(np.float32)
-        loss, temperatures = _fit(smoother, belief, truth[counted])
-        found = Judging(**each, enter=0.5, exit=0.2, unknown_after_s=2.0, **temperatures)
-        if loss < best.get(each["mean_duration_s"], (math.inf, found))[0]:
-            best[each["mean_duration_s"]] = loss, found
-    return [found for _, found in sorted(best.values(), key=lambda pair: pair[0])]
+        temperatures = _fit(smoother, belief, truth[counted])
+        found.append(Judging(**each, enter=0.5, exit=0.2, unknown_after_s=2.0, **temperatures))
+    return found
 
 
-def _fit(
-    smoother: Smoother, belief: Floats, truth: NDArray[np.int8]
-) -> tuple[float, dict[str, float]]:
-    """The temperatures of least log-loss, and that loss."""
+def _fit(smoother: Smoother, belief: Floats, truth: NDArray[np.int8]) -> dict[str, float]:
+    """The temperatures of least log-loss."""
 
     def loss(kind: float, label: float, doubt: float) -> float:
         shown = smoother.shown(belief, kind, label, doubt)
@@ -160,9 +166,8 @@ def _fit(
         for doubt in DOUBTS
         if doubt >= label
     )
-    least, kind = min((loss(kind, label, doubt), kind) for kind in TEMPERATURES)
-    found = {"kind_temperature": kind, "label_temperature": label, "doubt_temperature": doubt}
-    return least, found
+    _, kind = min((loss(kind, label, doubt), kind) for kind in TEMPERATURES)
+    return {"kind_temperature": kind, "label_temperature": label, "doubt_temperature": doubt}
 
 
 def _filtered(
