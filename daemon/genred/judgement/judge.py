@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Final
 import numpy as np
 
 from genred.judgement.gate import Gate
+from genred.judgement.pooling import logs
 from genred.labels import SILENCE, UNKNOWN, Kind
 from genred.messages import EventType
 from genred.views import Segment
@@ -25,9 +26,6 @@ if TYPE_CHECKING:
 
 HISTORY_S: Final = 20.0
 """How far back the beginning of a segment is looked for; longer than any label takes to be said."""
-
-LEAST: Final = np.float32(1e-6)
-"""A probability below this says no more than this."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -401,7 +399,7 @@ class _History:
         self._ends[rows, place] = end
         self._count[rows] += 1
 
-    def since(self, row: int, moment: float) -> tuple[list[float], Floats, bool]:
+    def since(self, row: int, moment: float) -> tuple[list[float], Times, bool]:
         """Times and log-probabilities after ``moment``, and whether these are all there are."""
         count = self._count.item(row)
         order = np.arange(max(0, count - self._depth), count) % self._depth
@@ -409,7 +407,7 @@ class _History:
         late = ends > moment
         return (
             ends[late].tolist(),
-            np.log(np.maximum(self._raw[row, order[late]], LEAST)),
+            logs(self._raw[row, order[late]]),
             bool(late.all()),
         )
 
