@@ -61,7 +61,7 @@ RECOVER_S = 90.0
 """Longer than the longest pause between attempts, and then some."""
 
 WARM_UP_S = 600.0
-"""Every fault has come once or twice by then: decoders, resolver and allocator have seen it."""
+"""Every fault has come once by then: decoders, resolver and allocator have seen it."""
 
 LONG_S = 3000.0
 """A shorter run says little of memory: the allocator breathes."""
@@ -463,13 +463,16 @@ def soak(
                 inflict(world, fault, rng.uniform(*DOWN_S))
                 time.sleep(CALM_S[0])
             return
+        # Shuffled anew whenever all have come, so that none comes for the first time after an hour.
+        deck: list[Callable[[World, float], None]] = []
         while world.daemon.poll() is None:
             pause = rng.uniform(*CALM_S) / pace
             if time.monotonic() - world.began + pause > minutes * 60:
                 time.sleep(max(0.0, minutes * 60 - (time.monotonic() - world.began)))
                 return
             time.sleep(pause)
-            inflict(world, rng.choice(faults), rng.uniform(*DOWN_S) / pace)
+            deck = deck or rng.sample(faults, len(faults))
+            inflict(world, deck.pop(), rng.uniform(*DOWN_S) / pace)
     finally:
         stop.set()
         watcher.join()
