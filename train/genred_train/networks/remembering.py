@@ -49,10 +49,6 @@ class Options(BaseModel):
     dropout: float = Field(default=0.2, ge=0, lt=1)
     """How much of both is dropped in training."""
 
-    heard_dropout: float = Field(default=0.0, ge=0, lt=1)
-    """How much of what is heard now is dropped in training before it is remembered or judged:
-    against learning recordings by heart."""
-
 
 class Remembering(StreamableNetwork, Remembers):
     """The network; see the module."""
@@ -85,7 +81,6 @@ class Remembering(StreamableNetwork, Remembers):
             nn.ReLU(),
         )
         self.dropout = nn.Dropout(options.dropout)
-        self.heard_dropout = nn.Dropout(options.heard_dropout)
         self.memory = options.memory
         if options.memory:
             self.candidate = nn.Linear(options.hidden, options.memory)
@@ -125,7 +120,6 @@ class Remembering(StreamableNetwork, Remembers):
         now = self.present(pooled.flatten(0, 1)).unflatten(0, (-1, count)).float()
         share = self.label_gradient
         heard = now if share == 1.0 else now * share + now.detach() * (1.0 - share)
-        heard = self.heard_dropout(heard)
         if not self.memory:
             return Said(self.answer(self.dropout(heard)), now)
         heard = torch.cat([heard, self._remember(heard)], dim=2)
