@@ -59,7 +59,8 @@ _BESIDE = (
     "1024 numbers that YAMNet (3.7 million parameters) says of each frame, the *yardstick*; "
     "fitted on the same recordings as the network, and on the real ones alone. A window has "
     "what is remembered of its recording until then, or is *one second* by itself; the "
-    "yardstick hears windows by themselves."
+    "yardstick hears windows by themselves. Temperature and shifts of each fold's logits were "
+    "fitted to what was said of the other folds, with memory."
 )
 
 
