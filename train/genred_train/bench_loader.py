@@ -1,9 +1,10 @@
 """``python -m genred_train.bench_loader``: how fast clips are prepared for training, on one core.
 
-The lab's way, as :class:`~genred_train.training.Trainer` asks for its batches, beside the naive
+The recipe's way, as :class:`~genred_train.training.Trainer` asks for its batches, beside the naive
 one: for each clip, decode its file, take a crop, augment it and transform it, by the same decoder,
-the same augmentation and the same front end; and beside what the network takes in, learning. On
-synthesised recordings of half a minute, or ``--data``.
+the same augmentation and the same front end; and beside what the network takes in, learning. A clip
+is one window; a passage of radio counts as many as fit side by side. On synthesised recordings of
+half a minute, or ``--data``.
 """
 
 from __future__ import annotations
@@ -20,7 +21,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 import torch
-from torch import nn
+from torch import Tensor
 
 from genred.station import render
 from genred_train import recipe as recipes
@@ -30,6 +31,7 @@ from genred_train.data import corpus as corpora
 from genred_train.data.decoding import Settings, decode
 from genred_train.entry import Parser, answer
 from genred_train.front_end import LogMel
+from genred_train.passages import Passages
 from genred_train.recipe import Recipe
 from genred_train.run import build_network
 from genred_train.team import Team
@@ -67,15 +69,19 @@ class Speed:
     network_clips_per_second: float
     """What the network learns from in the same time, on the same core."""
     batch: int
+    """Of clips, or of passages."""
     clip_s: float
     """Length of the recordings, seconds."""
 
 
-def measure(recipe: Recipe, corpus: Corpus, seconds: float) -> Speed:
+def measure(recipe: Recipe, corpus: Corpus, cache: Path, seconds: float) -> Speed:
     """Prepare clips both ways in alternation, ``seconds`` of CPU time each in all."""
     torch.set_num_threads(1)
-    network = build_network(recipe, len(corpus.labels))
-    trainer = Trainer(recipe, corpus, network, torch.device("cpu"))
+    network, device = build_network(recipe, len(corpus.labels)), torch.device("cpu")
+    material = None
+    if recipe.airing.seconds:
+        material = Passages(recipe, corpus, network, device, cache, None, Console())
+    trainer = Trainer(recipe, corpus, network, device, material=material)
     ours = _batches(trainer)
     theirs = _one_by_one(recipe, corpus, network.frames)
     next(ours), next(theirs)  # what is allocated or read once does not count
@@ -112,20 +118,24 @@ def _batches(trainer: Trainer) -> Iterator[int]:
     seed = _SEED
     while True:
         for inputs, _ in trainer.material.epoch(seed, Team()):
-            yield len(inputs)
+            yield _clips(trainer, inputs)
         seed += 1
 
 
 def _learn(trainer: Trainer) -> Iterator[int]:
-    """Forward, backward and a step of the optimiser on the same batch, again and again."""
-    inputs, soft = next(trainer.material.epoch(_SEED, Team()))
-    trainer.network.train()
+    """Learn from the same batch, again and again."""
+    inputs, wanted = next(trainer.material.epoch(_SEED, Team()))
+    trainer.pupil.train()
     while True:
-        trainer.optimiser.zero_grad(set_to_none=True)
-        loss = nn.functional.cross_entropy(trainer.network(inputs), soft)
-        loss.backward()  # type: ignore[no-untyped-call]  # torch leaves it untyped
-        trainer.optimiser.step()
-        yield len(inputs)
+        trainer.step(trainer.pupil, inputs, wanted)
+        yield _clips(trainer, inputs)
+
+
+def _clips(trainer: Trainer, logmel: Tensor) -> int:
+    """How many windows fit side by side into ``[batch, n_mels, frames]``."""
+    recipe = trainer.recipe
+    seconds = logmel.shape[2] * recipe.front_end.hop_length / recipe.audio.sample_rate
+    return len(logmel) * max(1, round(seconds / recipe.audio.window_s))
 
 
 @torch.no_grad()
@@ -187,8 +197,9 @@ def _run(args: argparse.Namespace) -> int:
     recipe = _for_any_data(recipes.load(args.recipe), batches=8)
     with tempfile.TemporaryDirectory() as folder:
         data = args.data or _synthesised(Path(folder, "data"))
-        corpus = corpora.load(recipe, data, Path(folder, "cache"), Console())
-        found = measure(recipe, corpus, args.seconds)
+        cache = Path(folder, "cache")
+        corpus = corpora.load(recipe, data, cache, Console())
+        found = measure(recipe, corpus, cache, args.seconds)
     if args.json:
         print(json.dumps(asdict(found)))
     else:

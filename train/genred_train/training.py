@@ -226,7 +226,7 @@ class Trainer:
         called = team.wrap(self.pupil, self.device)
         total = 0.0
         for batch, given in enumerate(self.material.epoch(seed, team), start=1):
-            loss = self._step(called, *given)
+            loss = self.step(called, *given)
             if not math.isfinite(loss):
                 kept = f"; the checkpoints of epoch {number - 1} are kept" if number > 1 else ""
                 raise InternalError(
@@ -259,7 +259,8 @@ class Trainer:
         last.requires_grad_(requires_grad=True)
         last.train()
 
-    def _step(self, called: Callable[[Tensor], Any], inputs: Tensor, wanted: Any) -> float:
+    def step(self, called: Callable[[Tensor], Any], inputs: Tensor, wanted: Any) -> float:
+        """Learn from one batch, through ``called``, the pupil; returns the loss."""
         training = self.recipe.training
         with torch.autocast(self.device.type, torch.bfloat16, enabled=self.halved):
             answers = called(inputs)
