@@ -55,21 +55,24 @@ def metadata(step: Step) -> ModelMetadata:
     )
 
 
+@pytest.mark.parametrize("hop", [STEP, 40, 80], ids=["4", "2", "1 a second"])
 @pytest.mark.parametrize("memory", [32, 0], ids=["memory", "none"])
-def test_a_stream_is_the_whole_passage(memory):
+def test_a_stream_is_the_whole_passage(memory, hop):
     """Step after step gives the decisions that training sees of a passage at once."""
     made = network(memory=memory)
-    frames = torch.randn(3, 64, STEP * 11)
-    kept = [torch.zeros(3, *shape) for shape in made.memory_shapes(STEP)]
+    frames = torch.randn(3, 64, hop * 11)
+    kept = [torch.zeros(3, *shape) for shape in made.memory_shapes(hop)]
+    assert all(each.numel() for each in kept)
     said = []
     with torch.no_grad():
         for step in range(11):
-            logits, kept = made.step(frames[:, :, step * STEP : (step + 1) * STEP], kept)
+            logits, kept = made.step(frames[:, :, step * hop : (step + 1) * hop], kept)
             said.append(logits)
-        # A window is whole at the fourth step; 78 of its 80 frames are looked at.
-        whole = made.listen(frames[:, :, 2:], STEP).logits
+        # A window is whole when 80 frames are heard; 78 of them are looked at.
+        whole = made.listen(frames[:, :, 2:], hop).logits
         alone = made(frames[:, :, 2:80])
-    torch.testing.assert_close(torch.stack(said[3:], dim=1), whole, atol=1e-5, rtol=1e-5)
+    first = 80 // hop - 1
+    torch.testing.assert_close(torch.stack(said[first:], dim=1), whole, atol=1e-5, rtol=1e-5)
     torch.testing.assert_close(whole[:, 0], alone, atol=1e-5, rtol=1e-5)
 
 

@@ -37,14 +37,11 @@ def retime(metadata: ModelMetadata, rate: float, folder: Path) -> Path:
             f"a hop of {hop:g} samples is no multiple of the front end's "
             f"{metadata.front_end.hop_length}"
         )
-    if hop >= metadata.window:
-        raise ConfigError("a hop must be shorter than the window; leave decisions out instead")
+    if hop > metadata.window:
+        raise ConfigError("a hop must not be longer than the window")
     network = lean.rounded(Job(metadata, None).network())  # as a model is exported
     try:
         step = Step(network, metadata.front_end, metadata.sample_rate, int(hop))
-        # What the network remembers may come to nothing between so few steps.
-        if 0 in step.sizes:
-            raise ConfigError("a hop so long leaves the network nothing to remember")
         graph = model_file.build_graph(step)
     except (ValueError, RuntimeError) as error:
         raise ConfigError(f"the network cannot: {str(error).splitlines()[0]}") from None

@@ -35,7 +35,7 @@ class Network(nn.Module, abc.ABC):
     model file the network runs over the stream: :meth:`step` takes the new frames and a list of
     tensors, the *memory*, and returns logits and the next memory, which starts as zeros. Unless
     a network knows better, its memory is the window's frames and it looks at all of them anew.
-    The new frames of a step are always fewer than the window's.
+    Where the new frames of a step are a window or more, nothing of that is left to remember.
     """
 
     frames: int
@@ -50,10 +50,13 @@ class Network(nn.Module, abc.ABC):
 
     def memory_shapes(self, new_frames: int) -> list[tuple[int, ...]]:
         """Shapes, without the batch, of what :meth:`step` remembers between steps."""
-        return [(self.n_mels, self.frames - new_frames)]
+        kept = self.frames - new_frames
+        return [(self.n_mels, kept)] if kept > 0 else []
 
     def step(self, logmel: Tensor, memory: list[Tensor]) -> tuple[Tensor, list[Tensor]]:
         """Classify the window that ends with the new frames ``[batch, n_mels, new]``."""
+        if not memory:
+            return self.forward(logmel[:, :, -self.frames :]), []
         window = torch.cat([memory[0], logmel], dim=2)[:, :, -self.frames :]
         kept = memory[0].shape[2]
         return self.forward(window), [window[:, :, window.shape[2] - kept :]]
@@ -223,7 +226,8 @@ class StreamableNetwork(Network):
             for stage, shape in zip(self._stages(), before[:-1], strict=True)
             if stage.remembered
         ]
-        return [*shapes, (*before[-1], self.positions - new_positions)]
+        kept = self.positions - new_positions
+        return [*shapes, (*before[-1], kept)] if kept > 0 else shapes
 
     def step(self, logmel: Tensor, memory: list[Tensor]) -> tuple[Tensor, list[Tensor]]:
         """Classify the window that ends with the new frames ``[batch, n_mels, new]``."""
@@ -233,14 +237,16 @@ class StreamableNetwork(Network):
     def _advance(self, logmel: Tensor, memory: list[Tensor]) -> tuple[Tensor, list[Tensor]]:
         """The positions of the window that ends with the new frames, and what is kept."""
         following: list[Tensor] = []
-        caches = iter(memory[:-1])
+        caches = iter(memory)
         activations = self.standardise(logmel).unsqueeze(1)
         for stage in self._stages():
             if stage.remembered:
                 activations = torch.cat([next(caches), activations], dim=3)
                 following.append(activations[..., activations.shape[3] - stage.remembered :])
             activations = stage(activations)
-        history = memory[-1]
+        history = next(caches, None)
+        if history is None:
+            return activations[..., -self.positions :], following
         window = torch.cat([history, activations], dim=3)[..., -self.positions :]
         following.append(window[..., window.shape[3] - history.shape[3] :])
         return window, following
