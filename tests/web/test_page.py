@@ -116,6 +116,24 @@ class TestDaemon:
             wait_until(lambda: card.locator(".more").inner_text() != before)
             keep(page, "desk-light")
 
+    def test_a_change_that_is_not_written_yet_is_asked_for_again(self, browser, web_daemon):
+        """It does not wait for the minute after which the strip of the day grows by itself."""
+        asked = []
+
+        def answer(route):
+            asked.append(route.request.url)
+            told = route.fetch().json()
+            route.fulfill(json=told | {"segments": []} if len(asked) == 1 else told)
+
+        with window(browser, web_daemon.url) as page:
+            card = page.get_by_role("article", name="on_air")
+            expect(card.locator(".changes li").first).to_contain_text("%")
+            page.route("**/api/v1/feeds/on_air/history?*", answer)
+            page.reload()
+            today = card.get_by_role("img", name=re.compile("^Today: [a-z]+ [0-9]+ %"))
+            expect(today).to_be_visible()
+            assert len(asked) > 1
+
     def test_it_says_that_the_daemon_is_gone_and_goes_on_when_it_is_back(self, browser, web_daemon):
         refused = ("ERR_CONNECTION_REFUSED", "WebSocket connection", "ERR_CONNECTION_RESET")
         with window(browser, web_daemon.url, may_fail=refused) as page:

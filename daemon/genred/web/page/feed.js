@@ -7,8 +7,9 @@ import { element, length, level, share, timeOfDay } from "./words.js";
 
 const CHANGES = 8;
 const QUIETEST = -60;
-// The history is written within a second of an event.
+// The history is written within a second of an event; where it is not yet, it is asked for again.
 const SETTLED_MS = 1500;
+const ASKED_AGAIN = 5;
 const AWAY = new Set(["starting", "ended"]);
 
 export class Feed {
@@ -127,7 +128,7 @@ export class Feed {
   }
 
   /** Show the day, or the last minutes where no history is kept. */
-  async past() {
+  async past(again = ASKED_AGAIN) {
     const now = this.page.now();
     if (!this.page.node?.history) {
       const detail = await get(`/api/v1/feeds/${this.id}`).catch(() => null);
@@ -148,6 +149,16 @@ export class Feed {
     if (!told) return;
     const all = stretches(told.segments, told.dead_air, now);
     this.strip.show("Today", midnight, until, all, ["0:00", "6:00", "12:00", "18:00", "24:00"]);
+    if (again && !this.written(told.segments)) {
+      clearTimeout(this.timer);
+      this.timer = setTimeout(() => this.past(again - 1), SETTLED_MS);
+    }
+  }
+
+  /** Is the newest change among `segments`? */
+  written(segments) {
+    const begun = this.events.filter((each) => ["started", "changed"].includes(each.event_type)).at(-1);
+    return !begun || segments.some((each) => Date.parse(each.start) >= Date.parse(begun.start));
   }
 }
 
