@@ -90,7 +90,7 @@ model: $(VENV)/.everything
 	$(BIN)/torchrun --nproc-per-node 2 -m genred_train $(MODEL_ARGS) --device cpu --threads 1 \
 		--folds $(MODEL_FOLDS) --out $(MODEL_RUN)
 	$(BIN)/python -m genred_train.yardstick $(MODEL_ARGS) --out $(MODEL_FOLDS) --card $(MODEL_RUN)
-	$(BIN)/python -m genred_train.ablation $(MODEL_ARGS) --out runs/compact-parts --card $(MODEL_RUN)
+	$(BIN)/python -m genred_train.ablation $(MODEL_ARGS) --epochs 3 --out runs/compact-parts --card $(MODEL_RUN)
 	$(BIN)/python -m genred_train.tune $(MODEL_RUN) --data "$(GENRED_DATA)" --folds $(MODEL_FOLDS)
 	$(BIN)/genred evaluate $(MODEL_RUN) --data "$(GENRED_DATA)" --stream --robustness --card
 	install -d models/compact

@@ -64,6 +64,12 @@ _BESIDE = (
 )
 
 
+_PARTS = (
+    "The recipe with one part changed at a time; in brackets what the change does. What learns "
+    "sooner need not end better: short trainings favour it."
+)
+
+
 def _section(title: str, text: str) -> list[str]:
     return [f"## {title}", text] if text.strip() else []
 
@@ -160,7 +166,7 @@ def _ablated(metrics: dict[str, Any]) -> list[str]:
 
     return [
         "### What each part brings",
-        "The recipe with one part changed at a time; in brackets what the change does.",
+        _PARTS,
         ablation.render(metrics["ablation"]),
     ]
 
