@@ -131,7 +131,7 @@ def _by_folds(model: Model, chosen: argparse.Namespace, cache: Path, console: Co
         with console.progress(f"Listening to the radio of fold {number + 1}") as progress:
             heard = replay.record(heard_by, programmes, progress)
         if calibrated:
-            # Beside the others, as sure as with the temperature of the model that is tuned.
+            # Played back with the temperature of the tuned model, yet as sure as with its own.
             by = corrections[number]
             warmth = model.metadata.calibration.temperature / by.temperature
             heard = replace(heard, logits=by.shifted(heard.logits) * np.float32(warmth))
