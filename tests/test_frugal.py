@@ -127,3 +127,47 @@ def test_where_files_are_heard_memory_is_had_again():
     ]
     # Some 500 otherwise, or four where the kernel has huge pages to give.
     assert faults[1] < 3 < faults[0]
+
+
+HELD = """if True:
+    from genred import frugal
+    before = frugal.Memory.now()
+    buffers = [bytes(4000) for _ in range(5_000)]
+    objects = [[] for _ in range(50_000)]
+    held = frugal.Memory.now()
+    del buffers, objects
+    after = frugal.Memory.now()
+    for each in (before, held, after):
+        print(each.own_mb, each.heap_mb, each.blocks)
+"""
+
+
+@pytest.mark.skipif(not sys.platform.startswith("linux"), reason="malloc of the GNU C library")
+def test_what_is_in_use_is_told_apart_from_what_is_kept_for_later():
+    """20 MB and 50,000 lists come and go to the last of them, whatever pages do."""
+    done = subprocess.run(
+        [sys.executable, "-c", HELD], capture_output=True, text=True, timeout=60, check=True
+    )
+    before, held, after = (list(map(float, line.split())) for line in done.stdout.splitlines())
+    assert before[0] > 1
+    assert 19 < held[1] - before[1] < 23
+    assert 45_000 < held[2] - before[2] < 110_000
+    assert abs(after[1] - before[1]) < 1
+    assert abs(after[2] - before[2]) < 1_000
+
+
+def test_memory_is_told_at_debug_level_alone(caplog):
+    from genred import frugal
+
+    with caplog.at_level("INFO", "genred.frugal"):
+        tidy = frugal.Tidy()
+        tidy()
+    assert not caplog.records
+    assert tidy.pause_s == frugal.TIDY_S
+    with caplog.at_level("DEBUG", "genred.frugal"):
+        assert tidy.pause_s == frugal.TELL_S
+        tidy()
+        tidy()
+    (record,) = caplog.records
+    assert record.message.startswith("memory: own ")
+    assert record.message.endswith(" Python blocks")

@@ -8,9 +8,15 @@ from __future__ import annotations
 
 import ctypes
 import gc
+import logging
 import os
+import sys
 import time
+from dataclasses import dataclass
+from pathlib import Path
 from typing import Final
+
+log = logging.getLogger(__name__)
 
 ENVIRONMENT: Final = {
     # Products of matrices are small here; threads for them spin and cost more than they bring.
@@ -75,19 +81,93 @@ TIDY_S: Final = 300.0
 burst took, such as what waits while a broker stands still, would else stay in pieces for months."""
 
 
+TELL_S: Final = 30.0
+"""So often, where debugging is logged, a line tells what is in use."""
+
+
 class Tidy:
     """Gives freed memory back every :data:`TIDY_S`, whoever asks and however often."""
 
     def __init__(self) -> None:
         self._due = time.monotonic() + TIDY_S
+        self._told = 0.0
+
+    @property
+    def pause_s(self) -> float:
+        """How long one may wait before asking again."""
+        return TELL_S if log.isEnabledFor(logging.DEBUG) else TIDY_S
 
     def __call__(self) -> None:
         """Do it if it is due: a millisecond or so for a heap of 60 MB."""
         now = time.monotonic()
-        if now < self._due:
-            return
-        self._due = now + TIDY_S
-        _give_back()
+        if now >= self._due:
+            self._due = now + TIDY_S
+            _give_back()
+        if log.isEnabledFor(logging.DEBUG) and now >= self._told + TELL_S:
+            self._told = now
+            log.debug("%s", Memory.now())
+
+
+@dataclass(frozen=True, slots=True)
+class Memory:
+    """What a process holds, told apart from what its allocators keep for later.
+
+    Pages come and go by megabytes with every burst, so that a small leak drowns in them for hours.
+    What is in use does not.
+    """
+
+    own_mb: float
+    """Its own resident pages, those of files left out; MB of 2**20 bytes."""
+
+    heap_mb: float | None
+    """What malloc has handed out and not got back; None where the C library does not tell."""
+
+    blocks: int
+    """Objects and buffers of up to 512 bytes that Python has handed out and not got back."""
+
+    @classmethod
+    def now(cls) -> Memory:
+        """Of this process. Linux alone tells its own pages; elsewhere they are 0."""
+        try:
+            status = Path("/proc/self/status").read_text(encoding="ascii", errors="replace")
+            own = int(status.split("RssAnon:")[1].split()[0]) / 1024
+        except (OSError, IndexError, ValueError):
+            own = 0.0
+        return cls(own, _heap_mb(), sys.getallocatedblocks())
+
+    def __str__(self) -> str:
+        heap = "heap not known" if self.heap_mb is None else f"heap {self.heap_mb:.2f} MB"
+        return f"memory: own {self.own_mb:.1f} MB, in use: {heap}, {self.blocks} Python blocks"
+
+
+class _MallInfo(ctypes.Structure):
+    """``struct mallinfo2`` of the GNU C library, 2.33 and later."""
+
+    _fields_ = [
+        (name, ctypes.c_size_t)
+        for name in (
+            "arena",
+            "ordblks",
+            "smblks",
+            "hblks",
+            "hblkhd",
+            "usmblks",
+            "fsmblks",
+            "uordblks",
+            "fordblks",
+            "keepcost",
+        )
+    ]
+
+
+def _heap_mb() -> float | None:
+    libc = _libc()
+    if libc is None or not hasattr(libc, "mallinfo2"):
+        return None
+    libc.mallinfo2.restype = _MallInfo
+    told = libc.mallinfo2()
+    # In its heaps, and in pages of their own.
+    return float(told.uordblks + told.hblkhd) / 2**20
 
 
 def _give_back() -> None:

@@ -13,8 +13,10 @@ from __future__ import annotations
 
 import argparse
 import json
+import math
 import os
 import random
+import re
 import signal
 import statistics
 import subprocess
@@ -67,7 +69,16 @@ LONG_S = 3000.0
 """A shorter run says little of memory: the allocator breathes."""
 
 MEMORY_MB_PER_HOUR = 1.0
-"""Growth beyond this after the warm-up is a leak."""
+"""Growth of what is in use beyond this after the warm-up is a leak."""
+
+BLOCK_MB = 512 / 2**20
+"""The most that one of Python's small blocks holds: what is counted is taken at its worst."""
+
+TOLD = re.compile(
+    r"memory: own (?P<own_mb>[\d.]+) MB, in use: heap (?P<heap_mb>[\d.]+) MB, "
+    r"(?P<blocks>\d+) Python blocks"
+)
+"""What the daemon says of its own memory at debug level (genred.frugal)."""
 
 FEEDS = {"station": "station:3", "mic": "device:pulse", "web": "{web}"}
 
@@ -155,7 +166,7 @@ class World:
         self.configure(0.6)
         self.witness = (self.folder / "events.jsonl").open("wb")
         self.log = (self.folder / "log").open("wb")
-        command = ["run", "--json", "--config", str(self.config)]
+        command = ["run", "--json", "--log-level", "debug", "--config", str(self.config)]
         self.daemon = subprocess.Popen(
             [sys.executable, "-m", "genred", *command],
             stdin=subprocess.DEVNULL,
@@ -163,11 +174,12 @@ class World:
             stderr=self.log,
         )
         self.stack.callback(self.daemon.kill)
-        self.began = time.monotonic()
+        self.began, self.began_at = time.monotonic(), time.time()
         wait_until(lambda: len(self.ear.last) == len(FEEDS), 60, "a first decision of each feed")
 
     def configure(self, enter: float) -> None:
         lines = [
+            '[logging]\nformat = "json"',
             f'[node]\nname = "soak"\n[mqtt]\nurl = "{self.broker.url}"\nscores = true',
             f"[judgement]\nenter = {enter}",
         ]
@@ -358,13 +370,33 @@ def account(world: World) -> dict[str, Any]:
     }
 
 
-def calm_delays(world: World) -> list[float]:
-    """Delays of decisions while nothing was being done to anybody."""
+def calm(world: World) -> Callable[[float], bool]:
+    """Whether nothing was being done to anybody so many seconds after the beginning."""
     busy = [
-        (h.at_s + world.began, h.at_s + world.began + h.down_s + (h.back_after_s or RECOVER_S) + 5)
-        for h in world.happenings
+        (h.at_s, h.at_s + h.down_s + (h.back_after_s or RECOVER_S) + 5) for h in world.happenings
     ]
-    return [d for at, d in world.ear.delays if not any(a <= at <= b for a, b in busy)]
+    return lambda at: not any(begin <= at <= end for begin, end in busy)
+
+
+def in_use(world: World) -> list[dict[str, float]]:
+    """What the daemon said of its own memory while nothing was being done to anybody."""
+    quiet, found = calm(world), []
+    for line in (world.folder / "log").read_text().splitlines():
+        if told := TOLD.search(line):
+            ts = datetime.fromisoformat(json.loads(line)["ts"]).timestamp()
+            each = {name: float(value) for name, value in told.groupdict().items()}
+            found.append({"at_s": round(ts - world.began_at, 1), **each})
+    return [each for each in found if quiet(each["at_s"])]
+
+
+def growth(hours: list[float], values: list[float]) -> dict[str, float] | None:
+    """A line through ``values``: its slope an hour and the standard error of that."""
+    if len(values) < 4:
+        return None
+    slope, start = np.polyfit(hours, values, 1)
+    rest = np.array(values) - start - slope * np.array(hours)
+    error = math.sqrt(rest @ rest / (len(values) - 2)) / (np.std(hours) * math.sqrt(len(values)))
+    return {"an_hour": round(float(slope), 3), "standard_error": round(float(error), 3)}
 
 
 def summary(world: World, code: int) -> dict[str, Any]:
@@ -372,7 +404,13 @@ def summary(world: World, code: int) -> dict[str, Any]:
     hours = [s["at_s"] / 3600 for s in settled]
     memory = [s["own_mb"] for s in settled]
     resident = [s["resident_mb"] for s in settled]
-    calm = calm_delays(world)
+    quiet = calm(world)
+    delays = [d for at, d in world.ear.delays if quiet(at - world.began)]
+    used = [each for each in in_use(world) if each["at_s"] > WARM_UP_S]
+    used_hours = [each["at_s"] / 3600 for each in used]
+    found = {
+        name: growth(used_hours, [each[name] for each in used]) for name in ("heap_mb", "blocks")
+    }
     first, last = world.samples[0], world.samples[-1]
     third = max(1, len(settled) // 3)
 
@@ -385,16 +423,19 @@ def summary(world: World, code: int) -> dict[str, Any]:
         for what in ("threads", "descriptors", "children")
         if least(what, settled[-third:]) > least(what, settled[:third])
     ]
-    growth = float(np.polyfit(hours, memory, 1)[0])
-    if last["at_s"] > LONG_S and growth > MEMORY_MB_PER_HOUR:
-        leaks.append("memory")
+    heap, blocks = found["heap_mb"], found["blocks"]
+    if last["at_s"] > LONG_S and heap and blocks:
+        more = max(0.0, heap["an_hour"]) + max(0.0, blocks["an_hour"]) * BLOCK_MB
+        if more > MEMORY_MB_PER_HOUR:
+            leaks.append("memory")
     return {
         "minutes": round(last["at_s"] / 60, 1),
         "seed": world.seed,
         "exit_code": code,
         "own_mb": [round(memory[0], 1), round(memory[-1], 1)],
         "resident_mb": [round(resident[0], 1), round(resident[-1], 1)],
-        "memory_mb_per_hour": round(growth, 3),
+        "own_growth": growth(hours, memory),
+        "in_use_growth": found,
         "leaks": leaks,
         "threads": [min(s["threads"] for s in settled), max(s["threads"] for s in settled)],
         "threads_at_the_end": last["threads"],
@@ -409,15 +450,17 @@ def summary(world: World, code: int) -> dict[str, Any]:
             (last["cpu_s"] - first["cpu_s"]) / max(1.0, last["at_s"] - first["at_s"]), 4
         ),
         "delay_ms": {
-            str(q): round(float(np.percentile(calm, q)) * 1000, 1) for q in (50, 90, 99, 99.9, 100)
+            str(q): round(float(np.percentile(delays, q)) * 1000, 1)
+            for q in (50, 90, 99, 99.9, 100)
         }
-        if calm
+        if delays
         else {},
         "decisions": len(world.ear.delays),
         "never_recovered": [h.name for h in world.happenings if h.back_after_s is None],
         "log_lines": len((world.folder / "log").read_text().splitlines()),
         **account(world),
         "happenings": [asdict(h) for h in world.happenings],
+        "in_use": used[:: round(120 / 30)],
         "samples": world.samples[:: round(60 / SAMPLE_S)],
     }
 

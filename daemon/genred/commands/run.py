@@ -26,6 +26,7 @@ if TYPE_CHECKING:
     from genred.clock import Clock
     from genred.engine import Engine
     from genred.feed import Display, FeedSetup
+    from genred.frugal import Tidy
     from genred.publishers.base import Publisher
     from genred.publishers.mqtt import MqttPublisher
     from genred.reload import Reloader
@@ -423,7 +424,7 @@ def _supervise(engine: Engine, settings: Settings, duration: float | None, watch
         reporter.start()
         frugal.settle()
         try:
-            _look_on(engine, settings, ended, bell, watch)
+            _look_on(engine, settings, ended, bell, watch, tidy)
             failure = _refusal(watch.refused)
         finally:
             reporter.stop()
@@ -443,7 +444,12 @@ def _supervise(engine: Engine, settings: Settings, duration: float | None, watch
 
 
 def _look_on(
-    engine: Engine, settings: Settings, ended: Callable[[], bool], bell: _Bell, watch: _Watch
+    engine: Engine,
+    settings: Settings,
+    ended: Callable[[], bool],
+    bell: _Bell,
+    watch: _Watch,
+    tidy: Tidy,
 ) -> None:
     """Keep the main thread, and the screen, until the end."""
     if watch.dashboard:
@@ -451,10 +457,8 @@ def _look_on(
 
         Dashboard(engine.view, settings.dashboard).run(ended)
         return
-    from genred import frugal
-
     while not ended():
-        bell.wait(frugal.TIDY_S if watch.refused is None else POLL_S)
+        bell.wait(tidy.pause_s if watch.refused is None else POLL_S)
 
 
 @contextmanager
