@@ -4,10 +4,12 @@ from __future__ import annotations
 
 import io
 import math
+from typing import Any
 
 import numpy as np
 import pytest
 import rich.console
+import torch
 from train_data import recipe
 
 from genred.errors import ConfigError, InputError
@@ -19,7 +21,7 @@ from genred_train.data.cache import Stored
 from genred_train.front_end import band_centres
 from genred_train.teacher import classifier
 from genred_train.teacher.classifier import Examples
-from genred_train.teacher.lessons import Components
+from genred_train.teacher.lessons import Components, Opinions
 from genred_train.teacher.yamnet import HOP, Teacher, at
 
 MELS, FRAMES_A_SECOND, COMPONENTS = 64, 80, 3
@@ -181,6 +183,20 @@ def test_lessons_keep_distances():
     assert math.isclose(np.square(view).sum(axis=1).mean(), 1.0, rel_tol=1e-3)
 
 
+def test_opinions_weigh_as_asked():
+    """What the teacher makes of labels varies by the weight given to it, each label alike."""
+    random = np.random.default_rng(0)
+    frames = random.normal(size=(500, 6)).astype(np.float32)
+    labels = np.arange(500) % 3
+    frames[:, 0] += labels
+    (known,) = classifier.fit(Examples(frames, labels, np.arange(500) % 50), 3, [1e-3])
+    view = Opinions.of(frames, known, 0.7).project(frames)
+    assert view.shape == (500, 3)
+    np.testing.assert_allclose(view.mean(axis=0), 0.0, atol=1e-5)
+    np.testing.assert_allclose(view.var(axis=0), 0.7 / 3, rtol=1e-3)
+    assert (np.corrcoef(view[:, 2], frames[:, 0])[0, 1]) > 0.5
+
+
 def test_embeddings_between_frames():
     """A window's embedding lies between those of the frames around its end."""
     embedded = np.arange(5, dtype=np.float16)[:, None].repeat(4, axis=1)
@@ -197,23 +213,26 @@ def test_a_wrong_teacher_is_named(tmp_path):
         Teacher(tmp_path / "odd.tflite")
 
 
+OPTIONS = {"widths": [4, 4, 8, 8], "vector": 8, "layers": 1, "hidden": 16, "memory": 8}
+REMEMBERING: dict[str, Any] = {
+    "network": {"name": "remembering", "options": OPTIONS},
+    "airing": {"seconds": 2.5, "renderings": 2},
+    "training": {
+        "epochs": 2,
+        "crops_per_epoch": 24,
+        "batch_size": 8,
+        "select": "last",
+        "average": 0.5,
+        "precision": "bfloat16",
+        "seed": 3,
+    },
+}
+
+
 @pytest.mark.slow
 def test_a_run_on_passages(folder, tmp_path):
     """From recordings to a file, a card and figures with and without memory."""
-    options = {"widths": [4, 4, 8, 8], "vector": 8, "layers": 1, "hidden": 16, "memory": 8}
-    made = recipe(
-        network={"name": "remembering", "options": options},
-        airing={"seconds": 2.5, "renderings": 2},
-        training={
-            "epochs": 2,
-            "crops_per_epoch": 24,
-            "batch_size": 8,
-            "select": "last",
-            "average": 0.5,
-            "precision": "bfloat16",
-            "seed": 3,
-        },
-    )
+    made = recipe(**REMEMBERING)
     chosen = run.Options(folder, tmp_path / "out", tmp_path / "cache", "cpu", 1)
     metrics = run.train(made, chosen, Console(rich.console.Console(file=io.StringIO())))
     assert metrics["training"]["best_epoch"] == 2
@@ -223,6 +242,33 @@ def test_a_run_on_passages(folder, tmp_path):
     card = (tmp_path / "out" / "MODEL_CARD.md").read_text()
     assert "nothing remembered" in card
     assert "24 passages of 2.5 s an epoch" in card
+
+
+@pytest.mark.slow
+def test_what_settles_goes_on_hearing_as_it_did(folder, tmp_path):
+    """On longer passages memory and last layer learn on, and nothing else moves."""
+    settling = {"epochs": 1, "seconds": 4.0, "crops_per_epoch": 16, "batch_size": 8}
+    made = recipe(**REMEMBERING, settling=settling)
+    out = tmp_path / "out"
+    chosen = run.Options(folder, out, tmp_path / "cache", "cpu", 1)
+    run.train(made, chosen, Console(rich.console.Console(file=io.StringIO())))
+    before = torch.load(out / "last.pt", weights_only=True)["average"]
+    after = torch.load(out / "best.pt", weights_only=True)["network"]
+    moved = {name.split(".")[0] for name in after if not torch.equal(before[name], after[name])}
+    assert moved == {"candidate", "gate", "answer"}
+    assert "then 1 of 16 passages of 4 s, in which" in (out / "MODEL_CARD.md").read_text()
+    last = torch.load(out / "settling" / "last.pt", weights_only=True)
+    assert last["pupil"].keys() == {f"network.{name}" for name in after}  # the teacher is done
+    again = run.Options(folder, out, tmp_path / "cache", "cpu", 1, resume=True)
+    run.train(made, again, Console(rich.console.Console(file=io.StringIO())))
+    resumed = torch.load(out / "best.pt", weights_only=True)["network"]
+    assert all(torch.equal(resumed[name], after[name]) for name in after)
+
+
+def test_settling_is_for_networks_that_remember():
+    """A recipe without passages has none that could be longer."""
+    with pytest.raises(ValueError, match=r"airing\.seconds"):
+        recipe(settling={"epochs": 1})
 
 
 def test_passages_are_for_networks_that_remember(folder, tmp_path):

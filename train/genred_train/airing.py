@@ -130,7 +130,7 @@ class Studio:
         noise: Sequence[int],
         components: int,
     ) -> None:
-        self.tracks, self.shape = tracks, shape
+        self.tracks, self.weights, self.shape = tracks, weights, shape
         self.airing, self.augment = recipe.airing, recipe.augment
         self.floor, self.components = recipe.front_end.floor, components
         self.band_hertz = band_hertz

@@ -268,10 +268,17 @@ def _making(metrics: dict[str, Any], recipe: Recipe) -> str:
             f"{training['best_epoch']}"
         )
     heard = f"passages of {passages:g} s" if passages else "crops"
+    settling = training.get("settling") or {"epochs": 0}
+    settled = (
+        f"then {settling['epochs']} of {settling['crops_per_epoch']:,} passages of "
+        f"{settling['seconds']:g} s, in which what remembers and the last layer learnt alone, "
+        if settling["epochs"]
+        else ""
+    )
     by_teacher = f"taught by YAMNet (`{taught}`) as well, " if taught else ""
     return (
         f"`genred train` with the recipe `{recipe.name}` and seed {metrics['seed']}: {chosen}; "
-        f"{training['crops_per_epoch']:,} {heard} an epoch, {by_teacher}"
+        f"{training['crops_per_epoch']:,} {heard} an epoch, {by_teacher}{settled}"
         f"{training['seconds'] / 60:.1f} minutes on {training['device']}. Calibration temperature "
         f"{metrics['calibration']['temperature']:.3f}, found by "
         f"{metrics['calibration'].get('by', 'validation')}{_shifts(metrics)}. The model "

@@ -35,8 +35,10 @@ class Material(Protocol):
     """What :class:`~genred_train.training.Trainer` asks for."""
 
     fingerprint: str
-    batches: int
-    """How many an epoch has."""
+
+    @property
+    def batches(self) -> int:
+        """How many make an epoch."""
 
     def epoch(self, seed: int, team: Team) -> Iterator[tuple[Tensor, Any]]:
         """The process's share of each batch: inputs, and what :meth:`loss` wants of them."""
@@ -70,10 +72,15 @@ class Crops:
         self.augmenter = Augmenter(recipe.augment, corpus.labels, audio.sample_rate, self.reach).to(
             device
         )
-        self.batches = max(1, training.crops_per_epoch // training.batch_size)
         self.validation = scoring.windows(
             corpus, corpus.of("val"), self.reach, audio.window, training.val_windows
         )
+
+    @property
+    def batches(self) -> int:
+        """How many make an epoch."""
+        training = self.recipe.training
+        return max(1, training.crops_per_epoch // training.batch_size)
 
     def epoch(self, seed: int, team: Team) -> Iterator[tuple[Tensor, Tensor]]:
         """Draw, augment and transform; masks are put on the spectrogram."""

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
@@ -97,7 +98,7 @@ class Passages(Crops):
         if teacher is not None:
             network.label_gradient = recipe.teaching.label_gradient
         super().__init__(recipe, corpus, network, device)
-        self.network = network
+        self.frames = network.frames
         learns = recipe.training.learns
         recordings = [entry.stored for entry in corpus.entries if entry.split in learns]
         aside = [entry.stored for entry in corpus.unlabelled]
@@ -127,24 +128,39 @@ class Passages(Crops):
                     progress,
                     lambda digest: _speeds(pictures.get(digest, _PLAIN)),
                 )
-            self.components = recipe.teaching.components
             seed = recipe.split.seed
             plain = {digest: heard[0] for digest, heard in embedded.items()}
             known = yardstick.kept(corpus, plain, seed, cache, made=False)
-            lessons = Lessons(corpus, embedded, self.components, seed, known)
-        self.shape = Shape.of(recipe.audio, front_end, network.frames, recipe.airing.seconds)
-        tracks, weights = self._tracks(pictures, lessons)
-        kinds = [label.kind for label in corpus.labels]
-        self.studio = Studio(
+            teaching = recipe.teaching
+            lessons = Lessons(corpus, embedded, teaching.components, seed, known, teaching.opinions)
+            self.components = lessons.width
+        self.shape, self.studio = self._staged(recipe, *self._tracks(pictures, lessons))
+
+    def settled(self) -> Passages:
+        """Of the same recordings the passages that the recipe goes on with; see ``[settling]``."""
+        other = copy.copy(self)
+        other.recipe = self.recipe.settled()
+        tracks, weights = self.studio.tracks, self.studio.weights
+        other.shape, other.studio = self._staged(other.recipe, tracks, weights)
+        return other
+
+    def _staged(
+        self, recipe: Recipe, tracks: Sequence[Track], weights: NDArray[np.float64]
+    ) -> tuple[Shape, Studio]:
+        """What makes passages of ``tracks``, as long as the recipe says."""
+        kinds = [label.kind for label in self.corpus.labels]
+        shape = Shape.of(recipe.audio, recipe.front_end, self.frames, recipe.airing.seconds)
+        studio = Studio(
             tracks,
             weights,
-            self.shape,
+            shape,
             recipe,
-            band_centres(front_end),
+            band_centres(recipe.front_end),
             [n for n, kind in enumerate(kinds) if kind is Kind.SPEECH],
             [n for n, kind in enumerate(kinds) if kind is Kind.NOISE],
             self.components,
         )
+        return shape, studio
 
     def _tracks(
         self, pictures: dict[str, list[spectrograms.Picture]], lessons: Lessons | None
@@ -194,8 +210,9 @@ class Passages(Crops):
             yield batch.logmel.to(self.device), wanted
 
     def pupil(self, network: Network) -> nn.Module:
-        """The network with a prediction of the teacher's embedding."""
-        return Pupil(network, self.shape.step, self.components)
+        """The network with a prediction of what the teacher says, if that counts."""
+        predicted = self.components if self.recipe.teaching.embedding else 0
+        return Pupil(network, self.shape.step, predicted)
 
     def loss(self, answers: Any, wanted: Any) -> Tensor:
         """Cross-entropy of the decisions, and the squared distance to the teacher's embedding."""

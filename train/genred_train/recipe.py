@@ -248,8 +248,31 @@ class Teaching(_Table):
     real: float = Field(default=0.0, ge=0, le=1)
     """Share of its opinion in the labels of the rest."""
 
+    opinions: float = Field(default=0.0, ge=0)
+    """Weight of predicting its opinion of the labels in each second as well, beside the variance of
+    its embedding, 1. By itself that variance says little of what tells genres apart."""
+
     unlabelled: float = Field(default=0.15, ge=0, lt=1)
     """Share of ``data.unlabelled`` among the pieces."""
+
+
+class Settling(_Table):
+    """``[settling]``: once it has learnt to hear, a network learns to remember for longer.
+
+    The convolutions rest, so that much longer passages cost little.
+    """
+
+    epochs: int = Field(default=0, ge=0)
+    """After those of ``[training]``; 0 for none."""
+
+    seconds: float = Field(default=20.0, gt=0)
+    pieces: tuple[float, ...] = Field(default=(0.35, 0.35, 0.2, 0.1), min_length=1)
+    """In place of those of ``[airing]``."""
+
+    crops_per_epoch: int = Field(default=6000, ge=1)
+    batch_size: int = Field(default=32, ge=2)
+    learning_rate: float = Field(default=5e-4, gt=0)
+    """In place of those of ``[training]``."""
 
 
 class Training(_Table):
@@ -284,9 +307,9 @@ class Training(_Table):
     snapshots: bool = False
     """Keep the weights of every epoch, beside those of the best."""
 
-    freeze: bool | Annotated[int, Field(ge=0)] = False
+    freeze: bool | Annotated[int, Field(ge=0)] | Literal["hearing"] = False
     """What a network was given by ``--init-from`` stays as it is, but for the layer of logits:
-    for good, or for so many epochs."""
+    for good, or for so many epochs. With ``hearing`` what remembers learns as well."""
 
     clip_gradient: float = Field(default=5.0, ge=0)
     """Gradients longer than this are shortened, against the odd batch that would undo an epoch;
@@ -359,6 +382,7 @@ class Recipe(_Table):
     airing: Airing = Airing()
     teaching: Teaching = Teaching()
     training: Training = Training()
+    settling: Settling = Settling()
     card: Card = Card()
     published: tuple[Published, ...] = ()
 
@@ -380,10 +404,28 @@ class Recipe(_Table):
                 "training.learn_validation leaves nothing to choose an epoch by: select 'last' "
                 "and let patience be 0"
             )
+        if self.settling.epochs and not self.airing.seconds:
+            raise ValueError("settling is for networks that learn from passages: airing.seconds")
         names = [label.name for label in self.data.labels]
         if len(set(names)) != len(names):
             raise ValueError("data.labels names a label twice")
         return self
+
+    def settled(self) -> Recipe:
+        """By what ``[settling]`` goes on: longer passages, and the convolutions rest."""
+        settling = self.settling
+        airing = {"seconds": settling.seconds, "pieces": settling.pieces}
+        training = settling.model_dump(include={"epochs", "crops_per_epoch", "batch_size"})
+        training |= {"learning_rate": settling.learning_rate, "freeze": "hearing"}
+        return self.model_copy(
+            update={
+                "airing": self.airing.model_copy(update=airing),
+                # What is heard is as it is: nothing more is to be predicted by it.
+                "teaching": self.teaching.model_copy(update={"embedding": 0.0}),
+                "training": self.training.model_copy(update=training),
+                "settling": Settling(),
+            }
+        )
 
     def override(
         self, *, labels: str | None = None, epochs: int | None = None, seed: int | None = None

@@ -56,6 +56,9 @@ if TYPE_CHECKING:
 _VERIFIED_PER_LABEL = 2
 _VERIFIED_WINDOWS = 3
 
+# Where in a run's folder what was learnt in the end has checkpoints of its own.
+SETTLING = "settling"
+
 # Above so many multiply-adds of the network, some seconds of one core, clips are verified on two
 # windows each; above the second, a minute or two, on fewer clips.
 _MACS_FOR_SECONDS = 2e10
@@ -170,6 +173,7 @@ def training_facts(trainer: Trainer, seconds: float, prepared: float) -> dict[st
         "crops_per_epoch": trainer.material.batches * training.batch_size,
         "preparation_seconds": round(prepared, 1),
         "seconds": round(seconds, 1),
+        "settling": trainer.recipe.settling.model_dump(),
     }
 
 
@@ -233,11 +237,32 @@ def fit(
     if trainer.stopped:
         console.note(f"stopped after epoch {len(trainer.history)}: {trainer.stopped}")
     seconds = sum(epoch.seconds for epoch in trainer.history)
+    if material is not None and recipe.settling.epochs and not trainer.stopped:
+        seconds += _settle(trainer, material, folder, console)
     correction, by = _calibrated(recipe, trainer, data, options)
     _shift(best, correction)
     # From here on the network is what is written: folded, and rounded where that is small.
     network = lean.rounded(best) if material else best
     return Fitted(network, correction.temperature, trainer, seconds, by, correction.shifts.tolist())
+
+
+def _settle(trainer: Trainer, material: Passages, folder: Path, console: Console) -> float:
+    """Have what remembers learn on, by the recipe's ``[settling]``; returns the seconds it took."""
+    longer = material.settled()
+    recipe = longer.recipe
+    later = Trainer(recipe, trainer.corpus, trainer.judged, trainer.device, trainer.team, longer)
+    later.go_on()
+    apart = folder / SETTLING
+    make(apart)
+
+    def told(epoch: Epoch) -> None:
+        if trainer.team.leads:
+            _tell(epoch, recipe, console)
+
+    console.note(f"remembering learns on, from passages of {recipe.airing.seconds:g} s")
+    later.fit(apart, told)
+    trainer.take_over(later, folder)
+    return sum(epoch.seconds for epoch in later.history)
 
 
 def _calibrated(

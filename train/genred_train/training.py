@@ -17,6 +17,7 @@ from genred_train import judging
 from genred_train.calibration import negative_log_likelihood
 from genred_train.data.arrays import Arrays
 from genred_train.materials import Crops, Material, Rows
+from genred_train.networks.base import Remembers
 from genred_train.team import Team
 
 if TYPE_CHECKING:
@@ -174,6 +175,19 @@ class Trainer:
         self.history = [Epoch(**line) for line in state["history"]]
         self.best_epoch = max(self.history, key=self._merit)
 
+    def go_on(self) -> None:
+        """Begin with the network as it is, its normalisation too, and not with a new one."""
+        self.given = True
+
+    def take_over(self, later: Trainer, folder: Path) -> None:
+        """Take the weights of a training that went on from this one's, and keep them as the best.
+
+        Raises :class:`OutputError` if ``best.pt`` in ``folder`` cannot be written.
+        """
+        assert later.best_epoch is not None
+        self.judged.load_state_dict(later.judged.state_dict())
+        self._save(folder / "best.pt", {"network": later.best, "epoch": asdict(later.best_epoch)})
+
     def take(self, weights: Mapping[str, Tensor]) -> int:
         """Begin with another network's ``weights``, but for the layer of logits.
 
@@ -250,14 +264,17 @@ class Trainer:
         )
 
     def _set_training(self, number: int) -> None:
-        """Put the network into training, or but for its last layer to rest while it is frozen."""
-        freeze = self.recipe.training.freeze
-        frozen = freeze is True or number <= int(freeze)
-        last = self.network.get_submodule(self.network.logits_layer)
-        self.network.requires_grad_(not frozen)
-        self.network.train(not frozen)
-        last.requires_grad_(requires_grad=True)
-        last.train()
+        """Put the network into training, or but for its last layers to rest while it is frozen."""
+        freeze, network = self.recipe.training.freeze, self.network
+        hearing = freeze == "hearing"
+        frozen = hearing or freeze is True or number <= int(freeze)
+        learning = [network.logits_layer]
+        if hearing and isinstance(network, Remembers):
+            learning += network.memory_layers
+        network.requires_grad_(not frozen)
+        network.train(not frozen)
+        for name in learning:
+            network.get_submodule(name).requires_grad_(requires_grad=True).train()
 
     def step(self, called: Callable[[Tensor], Any], inputs: Tensor, wanted: Any) -> float:
         """Learn from one batch, through ``called``, the pupil; returns the loss."""

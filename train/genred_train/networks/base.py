@@ -100,6 +100,11 @@ class Remembers(abc.ABC):
     def vector_size(self) -> int:
         """Units of what is heard now."""
 
+    @property
+    @abc.abstractmethod
+    def memory_layers(self) -> tuple[str, ...]:
+        """The names of what comes after what is heard now, but for the layer of logits."""
+
 
 class PictureNetwork(Network):
     """A network that looks at the whole window as a picture, standardised first.

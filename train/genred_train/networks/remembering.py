@@ -99,6 +99,11 @@ class Remembering(StreamableNetwork, Remembers):
         """Units of what is heard now."""
         return self.answer.in_features - self.memory
 
+    @property
+    def memory_layers(self) -> tuple[str, ...]:
+        """What remembers, and what drops some of it in training."""
+        return ("candidate", "gate", "dropout") if self.memory else ("dropout",)
+
     def forward(self, logmel: Tensor) -> Tensor:
         """Classify windows by themselves: ``[batch, n_mels, frames]`` to ``[batch, labels]``."""
         return self.listen(logmel, 1).logits[:, 0]

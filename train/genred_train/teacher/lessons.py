@@ -51,11 +51,41 @@ class Components:
         return np.asarray((frames - self.mean) * self.scale @ self.basis)
 
 
+@dataclass(frozen=True)
+class Opinions:
+    """What the teacher makes of the labels, window by window.
+
+    ``project`` returns ``[items, labels]`` whose squares add up to about ``weight``: logits, each
+    against the mean of all and in units of its deviation.
+    """
+
+    known: Classifier
+    mean: NDArray[np.float32]
+    scale: NDArray[np.float32]
+
+    @classmethod
+    def of(cls, frames: NDArray[np.float32], known: Classifier, weight: float) -> Opinions:
+        """Those of ``known``, measured on ``frames [items, width]``."""
+        logits = _centred(known.logits(frames))
+        deviation = np.maximum(logits.std(0), 1e-3)
+        scale = np.sqrt(weight / logits.shape[1]) / deviation
+        return cls(known, logits.mean(0), scale.astype(np.float32))
+
+    def project(self, frames: NDArray[np.float32]) -> NDArray[np.float32]:
+        """Coordinates ``[items, labels]``."""
+        return np.asarray((_centred(self.known.logits(frames)) - self.mean) * self.scale)
+
+
+def _centred(logits: NDArray[np.float32]) -> NDArray[np.float32]:
+    return np.asarray(logits - logits.mean(axis=1, keepdims=True))
+
+
 class Lessons:
     """The teacher's words on each recording, learnt from all but the test split.
 
     ``embedded`` has its embeddings of each recording by digest, at one speed or several, the first
     of them its own. ``known`` is what it knows of the labels; without one it has no opinion.
+    ``opinions`` is the weight of that opinion in what it says of each second.
     """
 
     def __init__(
@@ -65,21 +95,29 @@ class Lessons:
         components: int,
         seed: int,
         known: Classifier | None = None,
+        opinions: float = 0.0,
     ) -> None:
         heard = {e.stored.digest for e in corpus.entries if e.split != "test"}
         heard |= {entry.stored.digest for entry in corpus.unlabelled}
         frames = np.concatenate([embedded[digest][0] for digest in sorted(heard)])
         random = np.random.default_rng(seed)
         some = random.permutation(len(frames))[:_COMPONENT_FRAMES]
-        self.components = Components.of(frames[np.sort(some)].astype(np.float32), components)
+        some_frames = frames[np.sort(some)].astype(np.float32)
+        self.components = Components.of(some_frames, components)
         self.known = known
+        self.opinions = Opinions.of(some_frames, known, opinions) if known and opinions else None
         self._embedded, self._rate = embedded, corpus.sample_rate
         self._labels = len(corpus.labels)
+
+    @property
+    def width(self) -> int:
+        """How many numbers it says of a second."""
+        return int(self.components.basis.shape[1]) + (self._labels if self.opinions else 0)
 
     def lessons(
         self, digest: str, length: int, speeds: Sequence[float]
     ) -> list[NDArray[np.float16]]:
-        """The teacher's view of windows of a second at each speed: ``[decisions, components]``."""
+        """The teacher's view of windows of a second at each speed: ``[decisions, width]``."""
         return [
             self._lesson(embedded, length / speed)
             for embedded, speed in zip(self._embedded[digest], speeds, strict=True)
@@ -90,7 +128,10 @@ class Lessons:
         count = int((seconds - _FIRST_S) / _APART_S) + 1
         ends = (_FIRST_S + _APART_S * np.arange(count)) * self._rate
         view = yamnet.at(embedded, ends.astype(np.int64))
-        return self.components.project(view).astype(np.float16)
+        said = self.components.project(view)
+        if self.opinions is not None:
+            said = np.concatenate([said, self.opinions.project(view)], axis=1)
+        return said.astype(np.float16)
 
     def opinion(self, digest: str) -> NDArray[np.float32]:
         """What the whole recording is to the teacher: shares ``[labels]``."""
