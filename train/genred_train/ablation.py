@@ -25,17 +25,19 @@ _NEEDED = ("torch", "torchaudio", "onnxruntime", "ai_edge_litert")
 
 VARIANTS: dict[str, dict[str, Any]] = {
     "the recipe": {},
-    "without the teacher's embedding": {"teaching": {"embedding": 0.0}},
+    "without the teacher's embedding and opinions": {"teaching": {"embedding": 0.0}},
+    "without the teacher's opinions of each second": {"teaching": {"opinions": 0.0}},
     "without unlabelled music": {"teaching": {"unlabelled": 0.0}},
     "prompts of generated music taken at their word": {"teaching": {"generated": 0.0}},
     "labels of real recordings as they are": {"teaching": {"real": 0.0}},
     "labels reach the convolutions wholly": {"teaching": {"label_gradient": 1.0}},
-    "labels reach the convolutions a little": {"teaching": {"label_gradient": 0.1}},
+    "labels do not reach the convolutions": {"teaching": {"label_gradient": 0.0}},
     "validation groups left out": {"training": {"learn_validation": False}},
     "twice the dropout": {"network": {"options": {"dropout": 0.4}}},
     "without generated music": {"data": {"exclude": ["generated-*"]}},
     "clips alike, not groups": {"training": {"group_balance": 0.0}},
     "without memory": {"network": {"options": {"memory": 0}}},
+    "memory does not settle on longer passages": {"settling": {"epochs": 0}},
     "single pieces, no changes": {"airing": {"pieces": [1.0]}},
     "without radio's processing": {
         "airing": {"compress_p": 0.0, "noise_under_p": 0.0},
