@@ -30,7 +30,7 @@ if TYPE_CHECKING:
     Floats = NDArray[np.float32]
 
 FILTERS: Final[dict[str, tuple[float, ...]]] = {
-    "mean_duration_s": (10.0, 20.0, 40.0, 80.0, 240.0),
+    "mean_duration_s": (1.0, 2.5, 5.0, 10.0, 20.0, 40.0),
     "evidence": (0.06, 0.12, 0.25, 0.5),
     "kind_evidence": (1.0,),
 }
