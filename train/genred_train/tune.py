@@ -34,7 +34,7 @@ example:  python -m genred_train.tune models/compact --data ~/music-by-genre"""
 _NEEDED = ("torch", "torchaudio", "onnx", "onnxruntime")
 
 # Long enough for each recording of the validation split to come up several times.
-_HOURS = 10.0
+_HOURS = 4.0
 _SHOWN = 5
 
 # Many short programmes are heard faster, in larger batches, than a few long ones.
