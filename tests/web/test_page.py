@@ -213,7 +213,7 @@ class TestPage:
                     told = route.fetch()
                     overtaken.append(True)
                     served.tell(event(1, "changed", feed="on_air", previous="speech"))
-                    page.wait_for_function("document.querySelector('.changes .sure')")
+                    page.locator(".changes .sure").first.wait_for(state="attached")
                     route.fulfill(response=told)
                 else:
                     route.continue_()

@@ -173,7 +173,7 @@ def training_facts(trainer: Trainer, seconds: float, prepared: float) -> dict[st
         "crops_per_epoch": trainer.material.batches * training.batch_size,
         "preparation_seconds": round(prepared, 1),
         "seconds": round(seconds, 1),
-        "settling": trainer.recipe.settling.model_dump(),
+        "settling": trainer.recipe.settling.model_dump(mode="json"),
     }
 
 
