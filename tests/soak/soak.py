@@ -5,9 +5,11 @@
     python tests/soak/soak.py --only broker_restarts --pace 10      # what one fault costs
 
 `genred run` listens to a pipe (raw PCM from ffmpeg), to a microphone (PulseAudio) and to a stream
-(Icecast), and publishes to mosquitto. The synthesised station is not among them: what it renders
-ahead takes from 6 to 14 MB, now more and now less, in which nobody would see a leak of 1 MB. Its standard output is the independent witness of every
+(Icecast), and publishes to mosquitto. Its standard output is the independent witness of every
 event: what it says there and what a subscriber of the broker gets are compared by number.
+
+The synthesised station is not among its feeds: what that renders ahead takes from 6 to 14 MB, now
+more and now less, in which nobody would see a leak of 1 MB.
 """
 
 from __future__ import annotations
@@ -164,7 +166,7 @@ class World:
         self.play()
         os.mkfifo(self.line)
         self.write()
-        self.stack.callback(lambda: self.writer.kill())
+        self.stack.callback(self.stop_writing)
         self.ear = Ear(self.broker.port)
         self.stack.callback(self.ear.close)
         self.config = self.folder / "genred.toml"
@@ -212,6 +214,11 @@ class World:
             ],
             stderr=subprocess.DEVNULL,  # in the end the daemon leaves before it
         )
+
+    def stop_writing(self) -> None:
+        """Whoever plays into the pipe leaves."""
+        self.writer.kill()
+        self.writer.wait(10)
 
     def on_air(self) -> None:
         self.station = self.icecast.broadcast(self.clip, name="Soak FM")
@@ -303,8 +310,7 @@ def icecast_is_killed(world: World, down: float) -> None:
 
 
 def writer_leaves(world: World, down: float) -> None:
-    world.writer.kill()
-    world.writer.wait(10)
+    world.stop_writing()
     time.sleep(down)
     world.write()
 
