@@ -176,6 +176,7 @@ def test_cross_validation_from_the_command_line(tmp_path, capsys, monkeypatch):
 def test_who_learns_from_validation_is_calibrated_by_folds(tmp_path, capsys, monkeypatch):
     """The temperature and the judgement come from what the folds' models said of their folds."""
     monkeypatch.setattr(tuning, "TRIED", (1, 4))
+    monkeypatch.setattr(tuning, "TRIED_APART", (1, 2))
     data = write_music(tmp_path / "data", artists=6)
     settings = {"epochs": 2, "crops_per_epoch": 96, "learn_validation": True, "select": "last"}
     made = recipe(training={**recipe().training.model_dump(), **settings})
@@ -208,8 +209,11 @@ def test_who_learns_from_validation_is_calibrated_by_folds(tmp_path, capsys, mon
 
     capsys.readouterr()
     assert tune.main([str(run), *where, "--folds", str(out), "--hours", "0.2"]) == 0
-    assert "chosen" in capsys.readouterr().out
-    assert json.loads((run / "metrics.json").read_text())["tuning"]["split"] == "folds"
+    assert "each fold judged by the others" in capsys.readouterr().out
+    told = json.loads((run / "metrics.json").read_text())["tuning"]
+    assert (told["split"], told["unheard"]["groups"] > 6) == ("folds", True)
+    assert evaluate.main([str(run), *where, "--stream", "--hours", "0.1", "--card"]) == 0
+    assert "| test split | by folds | aim |" in (run / "MODEL_CARD.md").read_text()
 
     plain = tmp_path / "plain"
     assert training.main([str(path), *where, *small, "--out", str(plain)]) == 0

@@ -5,7 +5,7 @@ from __future__ import annotations
 import itertools
 import json
 import shutil
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 import pytest
@@ -256,6 +256,37 @@ def test_tuning_finds_a_judgement_that_is_liked_better(recorded, monkeypatch):
     model, hum = replay.again(recorded, best.judging)
     figures = noticing.collect(onair.listen(model, hum, lambda *_: None), 0)
     assert figures == best.figures
+
+
+def test_a_part_is_judged_by_what_suits_the_others(signs, programmes, recorded, monkeypatch):
+    """What is right about one part and wrong about the other is judged by the other's liking."""
+    monkeypatch.setattr(tuning, "TRIED_APART", (1, 4))
+    few = {"mean_duration_s": (2.5,), "evidence": (0.12, 0.5), "kind_evidence": (1.0,)}
+    monkeypatch.setattr(tuning, "FILTERS", few)
+    alone = onair.alone(signs[0], programmes, lambda *_: None)
+    wrong = replace(recorded, logits=-recorded.logits)
+    found = tuning.unheard([recorded, wrong], [alone, alone], 0, lambda *_: None)
+    shares, hours = [], 0.0
+    for mine, other in ((recorded, wrong), (wrong, recorded)):
+        best, _ = tuning.tune(other, 0, lambda *_: None, (1, 4))
+        model, hum = replay.again(mine, best.judging)
+        figures = noticing.collect(onair.listen(model, hum, lambda *_: None), 0)
+        shares.append(figures["label_right"])
+        hours += figures["hours"]
+    assert found["hours"] == pytest.approx(hours, abs=0.002)
+    assert found["label_right"] == pytest.approx(sum(shares) / 2, abs=0.01)
+    assert abs(shares[0] - shares[1]) > 0.1
+
+
+def test_windows_by_themselves_are_shifted_where_the_model_is_not(signs, programmes):
+    model, _ = signs
+    plain = onair.alone(model, programmes, lambda *_: None)
+    only = np.full(len(model.metadata.labels), -1e6, np.float32)
+    only[1] = 0.0
+    shifted = onair.alone(model, programmes, lambda *_: None, only)
+    np.testing.assert_array_equal(shifted == onair.NOTHING, plain == onair.NOTHING)
+    assert set(shifted[shifted != onair.NOTHING].tolist()) == {1}
+    assert set(plain[plain != onair.NOTHING].tolist()) > {1}
 
 
 def test_what_is_set_by_hand_holds_against_what_a_model_recommends():

@@ -12,7 +12,10 @@ from genred.errors import InputError, UsageError
 from genred_train.entry import Parser, answer, need
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Iterator, Sequence
+
+    import numpy as np
+    from numpy.typing import NDArray
 
     from genred.model.metadata import Judging
     from genred.model.session import Model
@@ -26,7 +29,8 @@ from what confidence on a label is said, and how sure it is shown to be. Tried o
 stitched from validation groups alone, or with --folds from the groups of each fold of a
 cross-validation, as heard by the model that was not trained on them, without those of the model's
 own test split. Kept in the model file, from which the daemon takes what its settings leave open.
-Figures and card beside the model are brought up to date."""
+Figures and card beside the model are brought up to date; with --folds also by what each fold's
+model comes to on the air when it is judged as is best for the others: all groups, each unheard."""
 
 _EPILOG = """\
 example:  python -m genred_train.tune models/compact --data ~/music-by-genre"""
@@ -84,8 +88,13 @@ def _tune(chosen: argparse.Namespace) -> None:
     console = Console()
     model = load_model(chosen.model)
     cache = chosen.cache or default_folder()
+    apart: list[Recorded] = []
+    alone: list[NDArray[np.int8]] = []
     if chosen.folds:
-        recorded = _by_folds(model, chosen, cache, console)
+        for part, windows in _by_folds(model, chosen, cache, console):
+            apart.append(part)
+            alone.append(windows)
+        recorded = replay.joined(model.metadata, apart)
     else:
         selection = subject.select(model.metadata, chosen.data, cache, console, split="val")
         if not selection.same_data:
@@ -99,17 +108,27 @@ def _tune(chosen: argparse.Namespace) -> None:
         best, trials = tuning.tune(recorded, chosen.seed, progress)
     plain = tuning.as_it_is(recorded, chosen.seed)
     _show(best, trials, plain)
+    told = _told(best, plain, chosen)
+    if apart:
+        with console.progress("Trying them fold by fold") as progress:
+            told["unheard"] = tuning.unheard(apart, alone, chosen.seed, progress)
+        _show_unheard(told["unheard"])
     if not chosen.dry_run:
-        _keep(chosen.model, best.judging, _told(best, plain, chosen))
+        _keep(chosen.model, best.judging, told)
 
 
-def _by_folds(model: Model, chosen: argparse.Namespace, cache: Path, console: Console) -> Recorded:
-    """Hours of radio in equal parts of each fold's groups, heard by that fold's model."""
+def _by_folds(
+    model: Model, chosen: argparse.Namespace, cache: Path, console: Console
+) -> Iterator[tuple[Recorded, NDArray[np.int8]]]:
+    """Hours of radio in equal parts of each fold's groups, heard by that fold's model.
+
+    With each, what windows by themselves come to.
+    """
     import numpy as np
 
     from genred.model.session import load_model
     from genred_train.data import corpus as corpora
-    from genred_train.evaluation import folds, programme, replay, subject
+    from genred_train.evaluation import folds, onair, programme, replay, subject
 
     recipe, known = subject.recipe_of(model.metadata)
     corpus = corpora.load(recipe, chosen.data, cache, console)
@@ -121,7 +140,6 @@ def _by_folds(model: Model, chosen: argparse.Namespace, cache: Path, console: Co
     plan = folds.found(recipe, corpus, chosen.folds)
     calibrated = recipe.training.learn_validation
     corrections = folds.corrections(recipe, corpus, chosen.folds) if calibrated else []
-    recorded = []
     for number, part in enumerate(folds.parts(corpus, plan)):
         own = [position for position in part.of("test") if corpus.entries[position].split != "test"]
         programmes = programme.hours(
@@ -130,13 +148,14 @@ def _by_folds(model: Model, chosen: argparse.Namespace, cache: Path, console: Co
         heard_by = load_model(chosen.folds / f"fold-{number + 1}", feeds=len(programmes))
         with console.progress(f"Listening to the radio of fold {number + 1}") as progress:
             heard = replay.record(heard_by, programmes, progress)
-        if calibrated:
+        by = corrections[number] if calibrated else None
+        with console.progress("The same, window by window") as progress:
+            windows = onair.alone(heard_by, programmes, progress, by.shifts if by else 0.0)
+        if by:
             # Played back with the temperature of the tuned model, yet as sure as with its own.
-            by = corrections[number]
             warmth = model.metadata.calibration.temperature / by.temperature
             heard = replace(heard, logits=by.shifted(heard.logits) * np.float32(warmth))
-        recorded.append(heard)
-    return replay.joined(model.metadata, recorded)
+        yield replace(heard, metadata=model.metadata), windows
 
 
 def _told(best: Trial, plain: Trial, chosen: argparse.Namespace) -> dict[str, Any]:
@@ -197,6 +216,14 @@ def _show(best: Trial, trials: Sequence[Trial], plain: Trial) -> None:
     table.add_row("liking", *(f"{trial.liking:.2f}" for _, trial in rows))
     screen.print(table)
     print(f"of {len(trials)} judgements tried")
+
+
+def _show_unheard(figures: dict[str, Any]) -> None:
+    import rich.console
+
+    from genred_train.evaluation import airtables
+
+    rich.console.Console(highlight=False).print(airtables.render_unheard(figures))
 
 
 if __name__ == "__main__":

@@ -76,23 +76,24 @@ def noticed(stream: dict[str, Any]) -> Rows:
             _aim(SPEECH_AGAINST_MUSIC),
         ),
         (
-            f"until a change is announced, s (median, 90 %; of {delay['changes']})",
-            f"{delay['median']:.2f}, {delay['p90']:.2f}",
+            "until a change is announced, s (median, 90 %)",
+            f"{delay['median']:.2f}, {delay['p90']:.2f} (of {delay['changes']})",
             f"median at most {DELAY_S:g}",
         ),
         (
-            f"until the right label is said, s (of {right['changes']})",
-            f"{right['median']:.2f}, {right['p90']:.2f}",
+            "until the right label is said, s",
+            f"{right['median']:.2f}, {right['p90']:.2f} (of {right['changes']})",
             "",
         ),
         (
-            f"until the right kind is, s (of {kind['changes']})",
-            f"{kind['median']:.2f}, {kind['p90']:.2f}",
+            "until the right kind is, s",
+            f"{kind['median']:.2f}, {kind['p90']:.2f} (of {kind['changes']})",
             "",
         ),
         (
-            f"of {changes['true']} changes: missed; never named rightly; said already",
-            f"{changes['missed']}; {changes['never_right']}; {changes['said_already']}",
+            "changes missed; never named rightly; said already",
+            "; ".join(str(changes[name]) for name in ("missed", "never_right", "said_already"))
+            + f" (of {changes['true']})",
             "",
         ),
         (
@@ -180,6 +181,14 @@ def render(stream: dict[str, Any]) -> RenderableType:
         Text(),
         Text("on the air, by label", style="bold"),
         _table(LABEL_HEADER, by_label(stream)),
+    )
+
+
+def render_unheard(figures: dict[str, Any]) -> RenderableType:
+    """The table of folds, each judged by the others, from :func:`~.tuning.unheard`."""
+    return Group(
+        Text(f"on the air, each fold judged by the others: {headline(figures)}", style="bold"),
+        _table(("", "", "wanted"), noticed(figures)),
     )
 
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from itertools import pairwise
 from typing import TYPE_CHECKING, Any, Final
 
@@ -10,10 +10,12 @@ import numpy as np
 
 from genred.labels import Kind
 from genred_train import judging
-from genred_train.evaluation.onair import KINDS, NOTHING, Heard, of_feeds
+from genred_train.evaluation.onair import FEEDS_APART, KINDS, NOTHING, Heard, of_feeds
 from genred_train.judging import INTERVAL, RESAMPLES
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
+
     from numpy.typing import NDArray
 
 SURE: Final = 0.8
@@ -284,6 +286,21 @@ def _intervals(
         shares[name] = times @ hits / np.maximum(times @ total, 1)
     shares["gain"] = shares["label_right"] - shares["windows_right"]
     return {name: np.percentile(each, INTERVAL).tolist() for name, each in shares.items()}
+
+
+def joined(parts: Sequence[Heard]) -> Heard:
+    """What was heard of several programmes of one length, by one label set, side by side."""
+    groups = tuple(sorted({group for part in parts for group in part.groups}))
+    known = {group: number for number, group in enumerate(groups)}
+    numbered = [
+        replace(part, group=np.array([known[each] for each in part.groups], np.int32)[part.group])
+        for part in parts
+    ]
+    stacked: dict[str, Any] = {
+        name: np.concatenate([getattr(part, name) for part in numbered]) for name in FEEDS_APART
+    }
+    pieces = tuple(pieces for part in parts for pieces in part.pieces)
+    return replace(parts[0], pieces=pieces, groups=groups, **stacked)
 
 
 def parts(heard: Heard, count: int) -> list[Heard]:

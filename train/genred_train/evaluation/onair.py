@@ -30,6 +30,20 @@ NOTHING = -1
 """Stands where nothing was said yet, or no window judged."""
 
 
+FEEDS_APART = (
+    "truth",
+    "group",
+    "said",
+    "said_kind",
+    "confidence",
+    "best",
+    "best_confidence",
+    "raw",
+    "raw_confidence",
+)
+"""What :class:`Heard` holds by feed and decision."""
+
+
 class Sounding(Protocol):
     """What is put on air: its pieces, and its sound in blocks."""
 
@@ -139,12 +153,16 @@ def listen(
 
 
 def alone(
-    model: Model, programmes: Sequence[Sounding], progress: Callable[[int, int], None]
+    model: Model,
+    programmes: Sequence[Sounding],
+    progress: Callable[[int, int], None],
+    shifts: Floats | float = 0.0,
 ) -> NDArray[np.int8]:
     """The likeliest label of windows side by side, each heard by itself, ``[feeds, decisions]``.
 
-    Nothing is remembered from one to the next; :data:`NOTHING` stands between their ends and where
-    the gate would be closed.
+    ``shifts [labels]`` are added to the logits of a model that has none built in. Nothing is
+    remembered from one to the next; :data:`NOTHING` stands between their ends and where the gate
+    would be closed.
     """
     metadata, feeds = model.metadata, len(programmes)
     apart = -(-metadata.window // metadata.hop)
@@ -159,7 +177,7 @@ def alone(
             audio[row] = next(sound)
         logits, _, state = model.step(audio, state)
         if (step + 1) % apart == 0:
-            likeliest = logits.argmax(axis=1)
+            likeliest = (logits + shifts).argmax(axis=1)
             found[:, step] = np.where(rms_dbfs(audio) >= threshold, likeliest, NOTHING)
             state = model.new_state(feeds)
         if step % 240 == 0 or step == steps - 1:
@@ -179,18 +197,7 @@ def hops(blocks: Iterator[Floats], hop: int) -> Iterator[Floats]:
 
 def of_feeds(heard: Heard, feeds: slice) -> Heard:
     """What was heard on some of the feeds."""
-    arrays = (
-        "truth",
-        "group",
-        "said",
-        "said_kind",
-        "confidence",
-        "best",
-        "best_confidence",
-        "raw",
-        "raw_confidence",
-    )
-    parts = {name: getattr(heard, name)[feeds] for name in arrays}
+    parts = {name: getattr(heard, name)[feeds] for name in FEEDS_APART}
     return replace(heard, pieces=heard.pieces[feeds], **parts)
 
 

@@ -44,6 +44,9 @@ THRESHOLDS: Final[dict[str, tuple[float, ...]]] = {
 TRIED: Final = (8, 48)
 """Thresholds tried with each filter, drawn from all combinations, and with the best filters."""
 
+TRIED_APART: Final = (3, 16)
+"""The same for each fold by the others: four searches in the time of one and a half."""
+
 BEST: Final = 3
 """How many filters those are."""
 
@@ -99,9 +102,16 @@ def liking(figures: dict[str, Any]) -> float:
 
 
 def tune(
-    recorded: Recorded, seed: int, progress: Callable[[int, int], None]
+    recorded: Recorded,
+    seed: int,
+    progress: Callable[[int, int], None],
+    tried_with: tuple[int, int] | None = None,
 ) -> tuple[Trial, list[Trial]]:
-    """The best judgement found, and all that were tried with thresholds, best first."""
+    """The best judgement found, and all that were tried with thresholds, best first.
+
+    ``tried_with`` is in place of :data:`TRIED`.
+    """
+    few, many = tried_with or TRIED
     filters = candidates(recorded)
     thresholds = _combinations(THRESHOLDS)
     random = np.random.default_rng(seed)
@@ -112,15 +122,39 @@ def tune(
         some = [thresholds[n] for n in drawn]
         tried.setdefault(number, []).extend(_tried(recorded, filters[number], some, seed))
         done = sum(len(each) for each in tried.values())
-        progress(done, TRIED[0] * len(filters) + TRIED[1] * min(BEST, len(filters)))
+        progress(done, few * len(filters) + many * min(BEST, len(filters)))
 
     for number in range(len(filters)):
-        go_on(number, TRIED[0])
+        go_on(number, few)
     best = sorted(tried, key=lambda number: -max(trial.liking for trial in tried[number]))
     for number in best[:BEST]:
-        go_on(number, TRIED[1])
+        go_on(number, many)
     trials = sorted((t for each in tried.values() for t in each), key=lambda t: -t.liking)
     return trials[0], trials
+
+
+def unheard(
+    parts: Sequence[Recorded],
+    alone: Sequence[NDArray[np.int8]],
+    seed: int,
+    progress: Callable[[int, int], None],
+) -> dict[str, Any]:
+    """Figures of each part, judged as is best for the others: nothing in them was tuned on.
+
+    ``parts`` are programmes of one length, and ``alone`` what windows of each by themselves come
+    to. Returns what :func:`~.noticing.collect` does of all of them.
+    """
+    heard = []
+    for number, part in enumerate(parts):
+
+        def told(done: int, total: int, number: int = number) -> None:
+            progress(number * total + done, len(parts) * total)
+
+        others = replay.joined(part.metadata, [*parts[:number], *parts[number + 1 :]])
+        best, _ = tune(others, seed, told, TRIED_APART)
+        model, programmes = replay.again(part, best.judging)
+        heard.append(onair.listen(model, programmes, lambda *_: None))
+    return noticing.collect(noticing.joined(heard), seed, np.concatenate(alone))
 
 
 def _tried(
