@@ -32,6 +32,9 @@ def network(**options: object) -> Remembering:
     made = networks.build("remembering", options, n_mels=64, frames=78, labels=5)
     assert isinstance(made, Remembering)
     with torch.no_grad():
+        if made.opinions:
+            made.opinion.weight.normal_(0.0, 0.03)
+            made.take_opinions(torch.randn(5), torch.rand(5) + 0.5)
         for module in made.modules():
             if isinstance(module, nn.BatchNorm1d | nn.BatchNorm2d):
                 module.running_mean.normal_(0.0, 0.1)
@@ -57,9 +60,10 @@ def metadata(step: Step) -> ModelMetadata:
 
 @pytest.mark.parametrize("hop", [STEP, 40, 80], ids=["4", "2", "1 a second"])
 @pytest.mark.parametrize("memory", [32, 0], ids=["memory", "none"])
-def test_a_stream_is_the_whole_passage(memory, hop):
+@pytest.mark.parametrize("opinions", [0.7, 0.0], ids=["opinions", "none"])
+def test_a_stream_is_the_whole_passage(opinions, memory, hop):
     """Step after step gives the decisions that training sees of a passage at once."""
-    made = network(memory=memory)
+    made = network(memory=memory, opinions=opinions, patience=opinions)
     frames = torch.randn(3, 64, hop * 11)
     kept = [torch.zeros(3, *shape) for shape in made.memory_shapes(hop)]
     assert all(each.numel() for each in kept)
@@ -88,9 +92,54 @@ def test_what_was_before_the_window_is_remembered():
     torch.testing.assert_close(by_itself[0], by_itself[1])
 
 
+def test_patience_keeps_opinions_for_longer_once_it_is_trained():
+    """While the gate learns it makes no difference; afterwards they follow more slowly."""
+    frames = torch.randn(2, 64, 78 + 6 * STEP)
+    hasty, patient = network(opinions=1.0), network(opinions=1.0, patience=2.0)
+    patient.load_state_dict(hasty.state_dict())
+    with torch.no_grad():
+        for made in (hasty, patient):
+            made.gate.train()
+        alike = [made.listen(frames, STEP).logits for made in (hasty, patient)]
+        for made in (hasty, patient):
+            made.eval()
+        soon, late = (made.listen(frames, STEP).experts[1] for made in (hasty, patient))
+    torch.testing.assert_close(*alike)
+    torch.testing.assert_close(soon[:, 0], late[:, 0])
+    assert ((late[:, 1] - late[:, 0]).abs() < (soon[:, 1] - soon[:, 0]).abs()).all()
+
+
+def test_labels_do_not_touch_opinions():
+    """What the teacher says counts in the logits, and no label teaches the network another word."""
+    made = network(opinions=0.7)
+    made.train()
+    said = made.listen(torch.randn(2, 64, 78 + 3 * STEP), STEP)
+    assert said.opinions is not None
+    known, opined = said.experts
+    (known.square().sum() + opined.square().sum()).backward()
+    assert made.opinion.weight.grad is None
+    assert made.gate.weight.grad is not None
+    said = made.listen(torch.randn(2, 64, 78 + 3 * STEP), STEP)
+    said.opinions.square().sum().backward()
+    assert made.opinion.weight.grad is not None
+
+
+def test_an_opinion_is_added_as_the_logits_that_it_is():
+    """After one second: what is told, put back into the teacher's units, times its weight."""
+    frames = torch.randn(2, 64, 78)
+    mean, scale = torch.randn(5), torch.rand(5) + 0.5
+    made = network(opinions=0.5)
+    made.take_opinions(mean, scale)
+    with torch.no_grad():
+        said = made.listen(frames, STEP)
+    known, opined = said.experts
+    torch.testing.assert_close(opined, said.opinions / scale + mean)
+    torch.testing.assert_close(said.logits, known + 0.5 * opined)
+
+
 def test_the_file_is_what_was_trained_and_half_the_size(tmp_path):
     """To 1e-4 of PyTorch on a stream; weights in 16 bits, and no table of cosines."""
-    made = lean.rounded(network())
+    made = lean.rounded(network(opinions=1.0))
     step = Step(made, FRONT_END, RATE, HOP)
     path = tmp_path / "model.onnx"
     model_file.write(model_file.build_graph(step), metadata(step), path)

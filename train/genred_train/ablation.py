@@ -26,7 +26,13 @@ _NEEDED = ("torch", "torchaudio", "onnxruntime", "ai_edge_litert")
 VARIANTS: dict[str, dict[str, Any]] = {
     "the recipe": {},
     "without the teacher's embedding and opinions": {"teaching": {"embedding": 0.0}},
-    "without the teacher's opinions of each second": {"teaching": {"opinions": 0.0}},
+    "without the teacher's opinions of each second": {
+        "teaching": {"opinions": 0.0},
+        "network": {"options": {"opinions": 0.0}},
+    },
+    "opinions are predicted, but no part of the logits": {
+        "network": {"options": {"opinions": 0.0}}
+    },
     "without unlabelled music": {"teaching": {"unlabelled": 0.0}},
     "prompts of generated music taken at their word": {"teaching": {"generated": 0.0}},
     "labels of real recordings as they are": {"teaching": {"real": 0.0}},

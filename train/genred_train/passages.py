@@ -54,23 +54,32 @@ class Wanted:
 
 
 class Pupil(nn.Module):
-    """The network in training: it also predicts the teacher's embedding of the last second."""
+    """The network in training: it also predicts what the teacher says of the last second.
 
-    def __init__(self, network: Network, hop: int, components: int) -> None:
+    ``predicted`` numbers, the last of which may be opinions that the network tells itself.
+    """
+
+    def __init__(self, network: Network, hop: int, predicted: int) -> None:
         super().__init__()
         assert isinstance(network, Remembers)
         self.network, self.hop = network, hop
-        self.view = nn.Linear(network.vector_size, components) if components else None
+        rest = predicted - network.opinions
+        self.view = nn.Linear(network.vector_size, rest) if predicted else None
         if self.view is not None:
             # Begin with the mean: 256 random guesses would drown the labels at first.
             nn.init.zeros_(self.view.weight)
             nn.init.zeros_(self.view.bias)
 
-    def forward(self, logmel: Tensor) -> tuple[Tensor, Tensor | None]:
-        """Logits ``[batch, decisions, labels]`` and predictions, if there is a teacher."""
+    def forward(self, logmel: Tensor) -> tuple[list[Tensor], Tensor | None]:
+        """What learns labels, ``[batch, decisions, labels]`` each, and predictions of a teacher."""
         said = self.network.listen(logmel, self.hop)
-        view = None if self.view is None else self.view(said.vectors.float()).float()
-        return said.logits.float(), view
+        learning = [each.float() for each in said.experts or (said.logits,)]
+        if self.view is None:
+            return learning, None
+        view = self.view(said.vectors.float()).float()
+        if said.opinions is not None:
+            view = torch.cat([view, said.opinions], dim=-1)
+        return learning, view
 
 
 class Passages(Crops):
@@ -134,6 +143,14 @@ class Passages(Crops):
             teaching = recipe.teaching
             lessons = Lessons(corpus, embedded, teaching.components, seed, known, teaching.opinions)
             self.components = lessons.width
+            if network.opinions:
+                told = lessons.opinions
+                if told is None:
+                    raise ConfigError(
+                        "network.options.opinions wants the teacher's to be taught",
+                        "set teaching.opinions above 0, or network.options.opinions to 0",
+                    )
+                network.take_opinions(torch.from_numpy(told.mean), torch.from_numpy(told.scale))
         self.shape, self.studio = self._staged(recipe, *self._tracks(pictures, lessons))
 
     def settled(self) -> Passages:
@@ -216,12 +233,14 @@ class Passages(Crops):
 
     def loss(self, answers: Any, wanted: Any) -> Tensor:
         """Cross-entropy of the decisions, and the squared distance to the teacher's embedding."""
-        logits: Tensor
-        logits, view = answers
+        learning: list[Tensor]
+        learning, view = answers
         smoothing = self.recipe.training.label_smoothing
-        targets = wanted.targets * (1 - smoothing) + smoothing / logits.shape[-1]
-        each = -(targets * torch.log_softmax(logits, -1)).sum(-1)
-        total: Tensor = (each * wanted.weights).sum() / wanted.weights.sum().clamp(min=1.0)
+        targets = wanted.targets * (1 - smoothing) + smoothing / wanted.targets.shape[-1]
+        total = torch.zeros((), device=targets.device)
+        for logits in learning:
+            each = -(targets * torch.log_softmax(logits, -1)).sum(-1)
+            total = total + (each * wanted.weights).sum() / wanted.weights.sum().clamp(min=1.0)
         if view is not None:
             distance = (view - wanted.lessons).square().sum(-1)
             counts = wanted.weights * wanted.taught

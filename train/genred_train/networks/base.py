@@ -20,6 +20,13 @@ class Said:
     vectors: Tensor
     """``[batch, decisions, units]``: what the last second is to it, before any label."""
 
+    opinions: Tensor | None = None
+    """``[batch, decisions, labels]``: what a teacher would make of it, if the network tells."""
+
+    experts: tuple[Tensor, ...] = ()
+    """Logits that are to learn from labels each for itself; the logits are made of them. None
+    where the logits learn."""
+
 
 Normalisation = Literal["bands", "window", "none"]
 
@@ -88,12 +95,19 @@ class Remembers(abc.ABC):
     label_gradient: float
     """Share of the gradient of logits that goes on into what is heard now."""
 
+    opinions: int
+    """How many numbers of what a teacher would say it tells itself."""
+
     @abc.abstractmethod
     def listen(self, logmel: Tensor, hop: int) -> Said:
         """Listen to ``[batch, n_mels, frames + k * hop]``, from an empty memory on.
 
         There are ``k + 1`` decisions, the first at the end of the first whole window.
         """
+
+    @abc.abstractmethod
+    def take_opinions(self, mean: Tensor, scale: Tensor) -> None:
+        """Know how opinions are told: as logits less ``mean``, times ``scale`` (``[labels]``)."""
 
     @property
     @abc.abstractmethod

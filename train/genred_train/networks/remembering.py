@@ -6,11 +6,14 @@ lie in the last second go through one layer: what is heard *now*. A gated leaky 
 unit with a gate of its own that opens where memory and present differ (the minimal gated unit of
 Zhou et al., 2016, without its forget gate on the inside), is what is *remembered*. The logits are
 a linear function of both, so that it can say something after one second and more after ten.
+
+With a teacher there is a second way to the logits: the network predicts what the teacher makes of
+each second, and remembers that in the same way. Labels teach it how long, and nothing else. Both
+are trained apart, each as if it were alone, and added in the end (a product of experts: Hinton,
+2002). Labels of few recordings are soon known by heart; what the teacher has to say is not.
 """
 
 from __future__ import annotations
-
-from typing import TYPE_CHECKING
 
 import torch
 from pydantic import BaseModel, ConfigDict, Field
@@ -19,11 +22,10 @@ from torch import Tensor, nn
 from genred_train.networks.base import Remembers, Said, Stage, Standardise, StreamableNetwork
 from genred_train.networks.stages import Convolution, JoinBands, Separable, bands_after
 
-if TYPE_CHECKING:
-    from collections.abc import Sequence
-
-# The gates' first bias: a fifth of the memory is new after a step of a quarter of a second.
+# The gates' first bias: a fifth of the memory is new after a step of a quarter of a second, and of
+# the opinions a fourteenth.
 _GATE_BIAS = -1.4
+_OPINION_GATE_BIAS = -2.5
 
 
 class Options(BaseModel):
@@ -46,14 +48,26 @@ class Options(BaseModel):
     memory: int = Field(default=128, ge=0)
     """Units of what is remembered; 0 for a network of one second."""
 
+    opinions: float = Field(default=0.0, ge=0)
+    """Weight in the logits of the teacher's opinion as it is remembered (see
+    ``teaching.opinions``); 0 for a network that does not know it."""
+
+    patience: float = Field(default=0.0, ge=0)
+    """Once it is trained, taken off what opens the gates of opinions. Of recordings it has learnt
+    from it guesses the teacher's opinion better than of others, and finds that less of it needs to
+    be remembered than does."""
+
     dropout: float = Field(default=0.2, ge=0, lt=1)
-    """How much of both is dropped in training."""
+    """How much of what is heard and remembered is dropped in training."""
 
 
 class Remembering(StreamableNetwork, Remembers):
     """The network; see the module."""
 
     label_gradient = 1.0
+    opinion_scale: Tensor
+    opinion_mean: Tensor
+    held_back: Tensor
 
     def __init__(self, n_mels: int, frames: int, labels: int, options: Options) -> None:
         super().__init__()
@@ -81,11 +95,25 @@ class Remembering(StreamableNetwork, Remembers):
             nn.ReLU(),
         )
         self.dropout = nn.Dropout(options.dropout)
-        self.memory = options.memory
-        if options.memory:
+        self.units = options.memory
+        self.opinions = labels if options.opinions else 0
+        if self.opinions:
+            self.opinion = nn.Linear(options.hidden, labels)
+            # Without a teacher, none.
+            nn.init.zeros_(self.opinion.weight)
+            nn.init.zeros_(self.opinion.bias)
+            self.weight = options.opinions
+            self.register_buffer("opinion_scale", torch.zeros(labels))
+            self.register_buffer("opinion_mean", torch.zeros(labels))
+        self.memory = options.memory + self.opinions if options.memory else 0
+        if self.memory:
             self.candidate = nn.Linear(options.hidden, options.memory)
-            self.gate = nn.Linear(2 * options.memory, options.memory)
-            nn.init.constant_(self.gate.bias, _GATE_BIAS)
+            self.gate = nn.Linear(2 * self.memory, self.memory)
+            nn.init.constant_(self.gate.bias[: self.units], _GATE_BIAS)
+            nn.init.constant_(self.gate.bias[self.units :], _OPINION_GATE_BIAS)
+            held_back = torch.zeros(self.memory)
+            held_back[self.units :] = options.patience
+            self.register_buffer("held_back", held_back, persistent=False)
         self.answer = nn.Linear(options.hidden + options.memory, labels)
         self.settle()
 
@@ -97,7 +125,7 @@ class Remembering(StreamableNetwork, Remembers):
     @property
     def vector_size(self) -> int:
         """Units of what is heard now."""
-        return self.answer.in_features - self.memory
+        return self.answer.in_features - self.units
 
     @property
     def memory_layers(self) -> tuple[str, ...]:
@@ -123,12 +151,22 @@ class Remembering(StreamableNetwork, Remembers):
         pooled = torch.cat([mean, top], dim=1).transpose(1, 2)
         count = pooled.shape[1]
         now = self.present(pooled.flatten(0, 1)).unflatten(0, (-1, count)).float()
+        opinions = self.opinion(now).float() if self.opinions else None
         share = self.label_gradient
         heard = now if share == 1.0 else now * share + now.detach() * (1.0 - share)
-        if not self.memory:
-            return Said(self.answer(self.dropout(heard)), now)
-        heard = torch.cat([heard, self._remember(heard)], dim=2)
-        return Said(self.answer(self.dropout(heard)), now)
+        # Opinions stay what the teacher says: labels have no say in them.
+        held = self._candidates(heard, None if opinions is None else opinions.detach())
+        if self.memory:
+            held = self._remember(held)
+        known, opined = self._answers(self.dropout, heard, held)
+        if opined is None or opinions is None:
+            return Said(known, now)
+        return Said(known + self.weight * opined, now, opinions, (known, opined))
+
+    def take_opinions(self, mean: Tensor, scale: Tensor) -> None:
+        """Know how opinions are told: as logits less ``mean``, times ``scale`` (``[labels]``)."""
+        self.opinion_mean.copy_(mean)
+        self.opinion_scale.copy_(1.0 / scale)
 
     def memory_shapes(self, new_frames: int) -> list[tuple[int, ...]]:
         """Those of the convolutions, what is remembered, and how many steps went by."""
@@ -142,30 +180,54 @@ class Remembering(StreamableNetwork, Remembers):
         positions = window.flatten(1, 2)
         pooled = torch.cat([positions.mean(dim=2), positions.amax(dim=2)], dim=1)
         now = self.present(pooled)
+        candidates = self._candidates(now, self.opinion(now) if self.opinions else None)
         if not self.memory:
-            return self.answer(now), following
+            return self._said(now, candidates), following
         before, steps = memory[-2:]
         # Until the first window is whole, nothing is remembered; then it is the first memory.
         needed = -(-self.frames // logmel.shape[2])
         whole = (steps - (needed - 2)).clamp(0.0, 1.0)
         going = (steps - (needed - 1)).clamp(0.0, 1.0)
-        candidate = self.candidate(now)
-        after = candidate + going * (self._blend(before, candidate) - candidate)
+        after = candidates + going * (self._blend(before, candidates) - candidates)
         after = after * whole
-        logits: Tensor = self.answer(torch.cat([now, after], dim=1))
+        logits = self._said(now, after)
         return logits, [*following, after, (steps + 1.0).clamp(max=float(needed))]
 
-    def _remember(self, now: Tensor) -> Tensor:
-        candidates: Sequence[Tensor] = self.candidate(now).unbind(1)
-        held = [candidates[0]]
-        for candidate in candidates[1:]:
+    def _candidates(self, heard: Tensor, opinions: Tensor | None) -> Tensor:
+        """What the memory would be if it were of this second alone: ``[..., units + labels]``."""
+        parts = [self.candidate(heard).float()] if self.units else []
+        if opinions is not None:
+            parts.append(opinions)
+        return torch.cat(parts, dim=-1) if parts else heard[..., :0]
+
+    def _answers(
+        self, dropout: nn.Module, heard: Tensor, held: Tensor
+    ) -> tuple[Tensor, Tensor | None]:
+        """Logits by what is heard now and what is held of it, and by the opinions held."""
+        known = self.answer(dropout(torch.cat([heard, held[..., : self.units]], dim=-1)))
+        if not self.opinions:
+            return known, None
+        return known, held[..., self.units :] * self.opinion_scale + self.opinion_mean
+
+    def _said(self, heard: Tensor, held: Tensor) -> Tensor:
+        known, opined = self._answers(nn.Identity(), heard, held)
+        return known if opined is None else known + self.weight * opined
+
+    def _remember(self, candidates: Tensor) -> Tensor:
+        first, *rest = candidates.unbind(1)
+        held = [first]
+        for candidate in rest:
             held.append(self._blend(held[-1], candidate))
         return torch.stack(held, dim=1)
 
     def _blend(self, before: Tensor, candidate: Tensor) -> Tensor:
         new = candidate - before
-        gate = torch.sigmoid(self.gate(torch.cat([candidate, new.abs()], dim=1)))
-        return before + gate * new
+        # In 32 bits: what changes by little at a time would not change in 16.
+        opening = self.gate(torch.cat([candidate, new.abs()], dim=1)).float()
+        # Asked of the gate: while what remembers learns on, the network itself rests.
+        if not self.gate.training:
+            opening = opening - self.held_back
+        return before + torch.sigmoid(opening) * new
 
 
 OPTIONS = Options
