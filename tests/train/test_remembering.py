@@ -124,6 +124,14 @@ def test_labels_do_not_touch_opinions():
     assert made.opinion.weight.grad is not None
 
 
+def test_opinions_belong_to_the_labels_they_are_of():
+    """Whoever begins with another run's weights for other labels must not take its opinions."""
+    made = network(opinions=1.0)
+    bound = {name for name in made.state_dict() if name.startswith(made.of_labels)}
+    layers = {f"{layer}.{what}" for layer in ("answer", "opinion") for what in ("weight", "bias")}
+    assert bound == layers | {"opinion_scale", "opinion_mean"}
+
+
 def test_an_opinion_is_added_as_the_logits_that_it_is():
     """After one second: what is told, put back into the teacher's units, times its weight."""
     frames = torch.randn(2, 64, 78)

@@ -189,18 +189,18 @@ class Trainer:
         self._save(folder / "best.pt", {"network": later.best, "epoch": asdict(later.best_epoch)})
 
     def take(self, weights: Mapping[str, Tensor]) -> int:
-        """Begin with another network's ``weights``, but for the layer of logits.
+        """Begin with another network's ``weights``, but for what is of its labels.
 
         Returns how many tensors were taken. Raises :class:`InputError` if they are not those of
         a network of this kind.
         """
-        layer = self.network.logits_layer + "."
+        labels = self.network.of_labels
         mine = self.network.state_dict()
-        body = {name: value for name, value in weights.items() if not name.startswith(layer)}
+        body = {name: value for name, value in weights.items() if not name.startswith(labels)}
         strange = [
             name
             for name, value in mine.items()
-            if not name.startswith(layer) and (name not in body or body[name].shape != value.shape)
+            if not name.startswith(labels) and (name not in body or body[name].shape != value.shape)
         ]
         if strange or len(body) > len(mine):
             raise InputError(

@@ -88,6 +88,11 @@ class Network(nn.Module, abc.ABC):
             raise ValueError("the network has no linear layer for its logits")
         return str(linear[-1])
 
+    @property
+    def of_labels(self) -> tuple[str, ...]:
+        """How the names of all tensors begin that mean something for these labels alone."""
+        return (f"{self.logits_layer}.",)
+
 
 class Remembers(abc.ABC):
     """What a network that remembers more than its window offers besides."""

@@ -123,6 +123,11 @@ class Remembering(StreamableNetwork, Remembers):
         return "answer"
 
     @property
+    def of_labels(self) -> tuple[str, ...]:
+        """The layer of logits, and opinions: other labels have others."""
+        return (*super().of_labels, "opinion")
+
+    @property
     def vector_size(self) -> int:
         """Units of what is heard now."""
         return self.answer.in_features - self.units
