@@ -182,7 +182,7 @@ def test_the_will_speaks_for_a_killed_process(mosquitto: Mosquitto, pytestconfig
     )
     try:
         listener.wait_for(f"{ROOT}/status", "online")
-        listener.wait_for(f"{ROOT}/fm/health")
+        listener.wait_for(f"{ROOT}/fm/state")
     finally:
         child.kill()
         child.wait()

@@ -16,8 +16,9 @@ from genred.station.programme import CROSSFADE_S, DEAD_AIR_S
 
 RATE = 16_000
 SHORT = (1.0, 2.0)
-SPEED = 100
-"""Times faster than real time that the station must be on one core."""
+SPEED = 40
+"""Times faster than real time that the station must be on one core: a fast one does 200, a slow one
+that is shared 80."""
 FIRST_AUDIO_S = 0.3
 
 
@@ -174,7 +175,7 @@ def test_nothing_plays_before_the_start():
         Station().passage_at(-1)
 
 
-def test_the_station_costs_at_most_a_hundredth_of_a_core():
+def test_the_station_costs_a_few_hundredths_of_a_core_at_most():
     station, worst = Station(9, RATE, (4.0, 6.0)), 0.0
     seconds = 60
     began = time.process_time()
