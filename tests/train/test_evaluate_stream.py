@@ -203,6 +203,15 @@ def test_figures_are_those_worked_out_by_hand():
     assert found["ece"] == pytest.approx((55 * abs(0.9 - 50 / 55) + 5 * 0.3) / 60, abs=1e-6)
 
 
+def test_who_knows_each_boundary_names_a_piece_once():
+    """The best moment is where the guess is right of most, and what was before is lost."""
+    truth = [(ROCK, 60), (SPEECH, 20), (SILENCE, 20), (ROCK, 40)]
+    said = [(SPEECH, 5), (ROCK, 55), (SPEECH, 20), (SILENCE, 20), (SPEECH, 3), (ROCK, 37)]
+    found = noticing.collect(scripted(truth, said), seed=0)["said_once"]
+    assert found["after_s"] == 6 * HOP_S
+    assert found["label_right"] == pytest.approx((55 + 15 + 35) / 120)
+
+
 def test_coverage_falls_with_the_threshold():
     confidence = np.float32([0.1, 0.3, 0.5, 0.7, 0.9])
     right = np.array([False, False, True, True, True])

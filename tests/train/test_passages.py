@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import io
 import math
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
@@ -16,7 +17,7 @@ from genred.errors import ConfigError, InputError
 from genred_train import run
 from genred_train.airing import Shape, Studio, Track
 from genred_train.console import Console
-from genred_train.data import radio, spectrograms
+from genred_train.data import mixtures, radio, spectrograms
 from genred_train.data.cache import Stored
 from genred_train.front_end import band_centres
 from genred_train.teacher import classifier
@@ -96,6 +97,51 @@ def test_each_rendering_has_its_own_lesson():
     said = batch.lessons[:, :, 0].numpy()
     assert ((said[:, 0] >= 500) == played_fast).all()
     np.testing.assert_allclose(said - said[:, :1], np.tile(np.arange(21), (24, 1)), atol=1.0)
+
+
+def test_of_a_mixture_only_the_teacher_speaks():
+    """It counts for lessons and not for labels, nor does a window that reaches into it."""
+    mixture = replace(track(1, 2.0), targets=np.zeros(3, np.float32), label=-1)
+    cut = {**BARE, "cross_fade_p": 0.0, "pause_p": 0.0}
+    batch = studio([track(0, 0.0), mixture], cut, PLAIN).batch(32, np.random.default_rng(1))
+    loud = np.log(np.exp(batch.logmel[:, 0].numpy()) - 0.01) > 1.0
+    ends = 78 + 20 * np.arange(batch.targets.shape[1])
+    share = np.stack([loud[:, end - 78 : end].mean(axis=1) for end in ends], axis=1)
+    assert 0 < (share == 0).sum() < share.size
+    np.testing.assert_array_equal(batch.weights.numpy() > 0, share == 0)
+    taught = batch.taught.numpy() > 0
+    one_of_each = (share.min(axis=1) == 0) & (share.max(axis=1) == 1)
+    assert one_of_each.sum() > 5
+    whole = (share < 0.05) | (share > 0.95)
+    np.testing.assert_array_equal(taught[one_of_each], whole[one_of_each])
+    assert (batch.lessons.numpy()[taught & (share > 0.95)] == 1).all()
+
+
+def test_mixtures_are_of_two_and_the_same_again():
+    """What is mixed has the tones of two recordings at up to 9 dB, and digests of its sound."""
+    hertz = np.array([300, 700, 1500])
+    time = np.arange(5 * 16_000) / 16_000
+    tones = [(3000 * (n + 1) * np.sin(2 * np.pi * f * time)) for n, f in enumerate(hertz)]
+    samples = np.concatenate(tones).astype(np.int16)
+    stored = [Stored(str(n), n * time.size, time.size) for n in range(3)]
+    weights = np.array([0.4, 0.6, 0.0])
+    made, kept = mixtures.mixtures(stored, weights, samples, 16_000, 12, 3)
+    assert [(each.start, each.length) for each in kept] == [
+        (n * 160_000, 160_000) for n in range(12)
+    ]
+    again = mixtures.mixtures(stored, weights, samples, 16_000, 12, 3)
+    np.testing.assert_array_equal(again[0], made)
+    assert len({each.digest for each in kept}) == 12
+    found = []
+    for part in made.reshape(12, -1):
+        power = np.abs(np.fft.rfft(part.astype(np.float64))) ** 2
+        bands = [power[int(f * 0.85 * 10) : int(f * 1.15 * 10)].sum() for f in hertz]
+        assert bands[2] < 0.01 * sum(bands), "what has no weight is not mixed"
+        found.append(10 * np.log10(bands[0] / bands[1]))
+        assert 500 < np.abs(part).max() < 32767
+    both = [ratio for ratio in found if abs(ratio) < 9.5]
+    assert 2 <= len(both) < 12, "some are of one recording twice"
+    assert max(both) - min(both) > 2
 
 
 def test_pauses_do_not_count_and_levels_are_as_asked():

@@ -132,6 +132,33 @@ def test_opinions_belong_to_the_labels_they_are_of():
     assert bound == layers | {"opinion_scale", "opinion_mean"}
 
 
+@pytest.mark.parametrize("labels", [5, 3, 8])
+def test_other_labels_begin_with_the_gates_of_what_is_remembered(labels):
+    """As many or not: units open as they did, whatever opinions of other labels were held."""
+    before = network(opinions=1.0)
+    made = networks.build("remembering", {"opinions": 1.0}, n_mels=64, frames=78, labels=labels)
+    assert isinstance(made, Remembering)
+    made.eval()
+    fresh = {name: value.clone() for name, value in made.state_dict().items()}
+    body = made.body(before.state_dict())
+    assert all(body[name].shape == fresh[name].shape for name in body)
+    made.load_state_dict(body, strict=False)
+    bound = set(made.state_dict()) - set(body)
+    assert bound == {name for name in fresh if name.startswith(made.of_labels)}
+    units = before.units
+    frames = torch.randn(2, 64, 78 + 3 * STEP)
+    with torch.no_grad():
+        # Without what opinions have to do with it, both remember the same.
+        for each in (before, made):
+            each.gate.weight[:units, units : each.memory] = 0.0
+            each.gate.weight[:units, each.memory + units :] = 0.0
+            each.answer.weight.copy_(torch.ones_like(each.answer.weight))
+            each.answer.bias.zero_()
+        one, other = (each.listen(frames, STEP).experts[0][..., :3] for each in (before, made))
+    torch.testing.assert_close(one, other)
+    torch.testing.assert_close(body["gate.bias"][units:], fresh["gate.bias"][units:])
+
+
 def test_an_opinion_is_added_as_the_logits_that_it_is():
     """After one second: what is told, put back into the teacher's units, times its weight."""
     frames = torch.randn(2, 64, 78)

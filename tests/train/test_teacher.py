@@ -2,14 +2,19 @@
 
 from __future__ import annotations
 
+import io
 import os
 from pathlib import Path
 
 import numpy as np
 import pytest
+import rich.console
+import torch
+from test_passages import OPTIONS, REMEMBERING
 from train_data import recipe
 
-from genred_train import ablation, yardstick
+from genred_train import ablation, run, yardstick
+from genred_train.console import Console
 from genred_train.judging import Scored, judge
 from genred_train.recipe import load
 from genred_train.teacher.yamnet import FRAME, HOP, WIDTH, Teacher
@@ -42,6 +47,28 @@ def test_embeddings_are_of_the_samples_that_are_said():
     np.testing.assert_allclose(heard[1], second[0], atol=0.02)
     assert np.abs(heard[0].astype(float) - second[0]).max() > 0.1
     assert teacher.embed(samples[:1000]).shape == (1, WIDTH)
+
+
+@pytest.mark.slow
+def test_a_run_with_a_teacher_and_mixtures(folder, tmp_path):
+    """Opinions and mixtures from the real teacher; settling goes on without the mixtures."""
+    made = recipe(
+        **REMEMBERING,
+        teaching={"opinions": 1.0, "components": 8, "mixtures": 0.5, "mixed": 6},
+        settling={"epochs": 1, "seconds": 4.0, "crops_per_epoch": 16, "batch_size": 8},
+    )
+    network = made.network.model_copy(update={"options": {**OPTIONS, "opinions": 1.0}})
+    made = made.model_copy(update={"network": network})
+    chosen = run.Options(
+        folder, tmp_path / "out", tmp_path / "cache", "cpu", 1, teacher=teacher_file()
+    )
+    metrics = run.train(made, chosen, Console(rich.console.Console(file=io.StringIO())))
+    assert metrics["teacher"]
+    state = torch.load(tmp_path / "out" / "best.pt", weights_only=True)["network"]
+    assert state["opinion.weight"].abs().max() > 0
+    kept = list((tmp_path / "cache").glob("teacher-*/*.npy"))
+    recordings = sum(1 for _ in folder.rglob("*.wav"))
+    assert len(kept) > recordings, "the teacher has heard mixtures as well"
 
 
 def rows(right: float, seed: int) -> dict:

@@ -255,6 +255,13 @@ class Teaching(_Table):
     unlabelled: float = Field(default=0.15, ge=0, lt=1)
     """Share of ``data.unlabelled`` among the pieces."""
 
+    mixtures: float = Field(default=0.0, ge=0, lt=1)
+    """Share of mixtures among the pieces: two recordings at once, for the teacher alone to speak
+    of, while the network learns to hear."""
+
+    mixed: int = Field(default=2000, ge=1)
+    """How many mixtures are made, of ten seconds each."""
+
 
 class Settling(_Table):
     """``[settling]``: once it has learnt to hear, a network learns to remember for longer.

@@ -196,7 +196,7 @@ class Trainer:
         """
         labels = self.network.of_labels
         mine = self.network.state_dict()
-        body = {name: value for name, value in weights.items() if not name.startswith(labels)}
+        body = self.network.body(weights)
         strange = [
             name
             for name, value in mine.items()

@@ -53,6 +53,7 @@ def headline(stream: dict[str, Any]) -> str:
 def noticed(stream: dict[str, Any]) -> Rows:
     """What a listener notices: each figure with what it should be."""
     changes = stream["changes"]
+    once = stream["said_once"]
     delay, right, kind = changes["delay_s"], changes["until_right_s"], changes["until_kind_s"]
     before = stream["intervals"]
 
@@ -66,6 +67,11 @@ def noticed(stream: dict[str, Any]) -> Rows:
         (
             "the same, of the network at each decision, with what it remembers",
             _percent(stream["network_right"]),
+            "",
+        ),
+        (
+            f"the same, of who knew each boundary and named it once, {once['after_s']:g} s on",
+            _percent(once["label_right"]),
             "",
         ),
         ("gained over windows, points", within("gain"), f"at least {100 * GAIN:g}"),

@@ -21,6 +21,8 @@ if TYPE_CHECKING:
 SURE: Final = 0.8
 """A wrong label that is said with this confidence is wrong-and-sure: nobody would doubt it."""
 
+_ONCE_WITHIN_S: Final = 10.0
+
 COVERAGE_STEPS: Final = np.linspace(0.0, 0.98, 50)
 """Thresholds of the curve of accuracy against coverage."""
 
@@ -84,6 +86,7 @@ def collect(heard: Heard, seed: int, alone: NDArray[np.int8] | None = None) -> d
         "windows_right": _share(windows == heard.truth, judged),
         "network_right": _share(raw_right, moments),
         "gain": _share(right, moments) - _share(windows == heard.truth, judged),
+        "said_once": said_once(heard, moments),
         "kind_right": _share(heard.said_kind == truth_kind, begun),
         "windows_kind_right": _share(heard.kinds[heard.raw] == truth_kind, moments),
         "speech_against_music": _speech_against_music(heard),
@@ -119,6 +122,30 @@ def _speech_against_music(heard: Heard) -> float:
     truth = heard.kinds[heard.truth]
     both = np.isin(truth, pair) & np.isin(heard.said_kind, pair)
     return _share(heard.said_kind == truth, both)
+
+
+def said_once(heard: Heard, moments: NDArray[np.bool_]) -> dict[str, float]:
+    """What somebody came to who knew every boundary, and named each piece once and for all.
+
+    The label is the network's guess ``after_s`` of the piece, the best such time for the sum of
+    them; until then nothing is said. The share is of ``moments`` ``[feeds, decisions]``. Who makes
+    few false changes and knows no boundary can hardly be better.
+    """
+    decisions = round(_ONCE_WITHIN_S / heard.hop_s)
+    hits = np.zeros(decisions)
+    for row, pieces in enumerate(heard.pieces):
+        for piece in pieces:
+            first, last = (round(time / heard.hop_s) for time in (piece.start, piece.end))
+            guesses = heard.raw[row, first:last][:decisions]
+            on = moments[row, first:last]
+            # How many moments of the piece are left once it is named.
+            left = on.sum() - np.cumsum(on[: guesses.size]) + on[: guesses.size]
+            hits[: guesses.size] += left * (guesses == piece.label)
+    best = int(hits.argmax())
+    return {
+        "after_s": (best + 1) * heard.hop_s,
+        "label_right": float(hits[best] / max(moments.sum(), 1)),
+    }
 
 
 def _of_label(heard: Heard, number: int) -> dict[str, Any]:

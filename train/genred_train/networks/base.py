@@ -4,10 +4,13 @@ from __future__ import annotations
 
 import abc
 from dataclasses import dataclass
-from typing import Literal
+from typing import TYPE_CHECKING, Literal
 
 import torch
 from torch import Tensor, nn
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
 
 
 @dataclass(frozen=True, slots=True)
@@ -92,6 +95,12 @@ class Network(nn.Module, abc.ABC):
     def of_labels(self) -> tuple[str, ...]:
         """How the names of all tensors begin that mean something for these labels alone."""
         return (f"{self.logits_layer}.",)
+
+    def body(self, weights: Mapping[str, Tensor]) -> dict[str, Tensor]:
+        """What this network can begin with of the ``weights`` of another, whatever its labels."""
+        return {
+            name: value for name, value in weights.items() if not name.startswith(self.of_labels)
+        }
 
 
 class Remembers(abc.ABC):

@@ -15,12 +15,17 @@ are trained apart, each as if it were alone, and added in the end (a product of 
 
 from __future__ import annotations
 
+from typing import TYPE_CHECKING
+
 import torch
 from pydantic import BaseModel, ConfigDict, Field
 from torch import Tensor, nn
 
 from genred_train.networks.base import Remembers, Said, Stage, Standardise, StreamableNetwork
 from genred_train.networks.stages import Convolution, JoinBands, Separable, bands_after
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
 
 # The gates' first bias: a fifth of the memory is new after a step of a quarter of a second, and of
 # the opinions a fourteenth.
@@ -126,6 +131,23 @@ class Remembering(StreamableNetwork, Remembers):
     def of_labels(self) -> tuple[str, ...]:
         """The layer of logits, and opinions: other labels have others."""
         return (*super().of_labels, "opinion")
+
+    def body(self, weights: Mapping[str, Tensor]) -> dict[str, Tensor]:
+        """Its gates are taken over as well, but for what they have to do with opinions."""
+        body = super().body(weights)
+        if not self.opinions or not self.units or "gate.weight" not in body:
+            return body
+        theirs, bias = body["gate.weight"], body["gate.bias"]
+        own, other = self.units, len(theirs)
+        if theirs.shape != (other, 2 * other) or other < own:
+            return body
+        gates = self.gate.weight.detach().clone()
+        gates[:own] = 0.0
+        for mine, place in ((0, 0), (self.memory, other)):
+            gates[:own, mine : mine + own] = theirs[:own, place : place + own]
+        opening = self.gate.bias.detach().clone()
+        opening[:own] = bias[:own]
+        return body | {"gate.weight": gates, "gate.bias": opening}
 
     @property
     def vector_size(self) -> int:

@@ -119,11 +119,12 @@ class Lessons:
     ) -> list[NDArray[np.float16]]:
         """The teacher's view of windows of a second at each speed: ``[decisions, width]``."""
         return [
-            self._lesson(embedded, length / speed)
+            self.lesson(embedded, length / speed)
             for embedded, speed in zip(self._embedded[digest], speeds, strict=True)
         ]
 
-    def _lesson(self, embedded: NDArray[np.float16], length: float) -> NDArray[np.float16]:
+    def lesson(self, embedded: NDArray[np.float16], length: float) -> NDArray[np.float16]:
+        """The same of ``length`` samples, given the teacher's embeddings of them."""
         seconds = max(length / self._rate, _FIRST_S)
         count = int((seconds - _FIRST_S) / _APART_S) + 1
         ends = (_FIRST_S + _APART_S * np.arange(count)) * self._rate
