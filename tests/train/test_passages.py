@@ -4,25 +4,27 @@ from __future__ import annotations
 
 import io
 import math
-from dataclasses import replace
 from typing import Any
 
 import numpy as np
 import pytest
 import rich.console
 import torch
+from tiny_run import quiet
 from train_data import recipe
 
 from genred.errors import ConfigError, InputError
 from genred_train import run
 from genred_train.airing import Shape, Studio, Track
 from genred_train.console import Console
-from genred_train.data import mixtures, radio, spectrograms
+from genred_train.data import corpus as corpora
+from genred_train.data import radio, spectrograms
 from genred_train.data.cache import Stored
 from genred_train.front_end import band_centres
-from genred_train.teacher import classifier
+from genred_train.teacher import classifier, yardstick
 from genred_train.teacher.classifier import Examples
 from genred_train.teacher.lessons import Components, Opinions
+from genred_train.teacher.panel import Panel
 from genred_train.teacher.yamnet import HOP, Teacher, at
 
 MELS, FRAMES_A_SECOND, COMPONENTS = 64, 80, 3
@@ -97,51 +99,6 @@ def test_each_rendering_has_its_own_lesson():
     said = batch.lessons[:, :, 0].numpy()
     assert ((said[:, 0] >= 500) == played_fast).all()
     np.testing.assert_allclose(said - said[:, :1], np.tile(np.arange(21), (24, 1)), atol=1.0)
-
-
-def test_of_a_mixture_only_the_teacher_speaks():
-    """It counts for lessons and not for labels, nor does a window that reaches into it."""
-    mixture = replace(track(1, 2.0), targets=np.zeros(3, np.float32), label=-1)
-    cut = {**BARE, "cross_fade_p": 0.0, "pause_p": 0.0}
-    batch = studio([track(0, 0.0), mixture], cut, PLAIN).batch(32, np.random.default_rng(1))
-    loud = np.log(np.exp(batch.logmel[:, 0].numpy()) - 0.01) > 1.0
-    ends = 78 + 20 * np.arange(batch.targets.shape[1])
-    share = np.stack([loud[:, end - 78 : end].mean(axis=1) for end in ends], axis=1)
-    assert 0 < (share == 0).sum() < share.size
-    np.testing.assert_array_equal(batch.weights.numpy() > 0, share == 0)
-    taught = batch.taught.numpy() > 0
-    one_of_each = (share.min(axis=1) == 0) & (share.max(axis=1) == 1)
-    assert one_of_each.sum() > 5
-    whole = (share < 0.05) | (share > 0.95)
-    np.testing.assert_array_equal(taught[one_of_each], whole[one_of_each])
-    assert (batch.lessons.numpy()[taught & (share > 0.95)] == 1).all()
-
-
-def test_mixtures_are_of_two_and_the_same_again():
-    """What is mixed has the tones of two recordings at up to 9 dB, and digests of its sound."""
-    hertz = np.array([300, 700, 1500])
-    time = np.arange(5 * 16_000) / 16_000
-    tones = [(3000 * (n + 1) * np.sin(2 * np.pi * f * time)) for n, f in enumerate(hertz)]
-    samples = np.concatenate(tones).astype(np.int16)
-    stored = [Stored(str(n), n * time.size, time.size) for n in range(3)]
-    weights = np.array([0.4, 0.6, 0.0])
-    made, kept = mixtures.mixtures(stored, weights, samples, 16_000, 12, 3)
-    assert [(each.start, each.length) for each in kept] == [
-        (n * 160_000, 160_000) for n in range(12)
-    ]
-    again = mixtures.mixtures(stored, weights, samples, 16_000, 12, 3)
-    np.testing.assert_array_equal(again[0], made)
-    assert len({each.digest for each in kept}) == 12
-    found = []
-    for part in made.reshape(12, -1):
-        power = np.abs(np.fft.rfft(part.astype(np.float64))) ** 2
-        bands = [power[int(f * 0.85 * 10) : int(f * 1.15 * 10)].sum() for f in hertz]
-        assert bands[2] < 0.01 * sum(bands), "what has no weight is not mixed"
-        found.append(10 * np.log10(bands[0] / bands[1]))
-        assert 500 < np.abs(part).max() < 32767
-    both = [ratio for ratio in found if abs(ratio) < 9.5]
-    assert 2 <= len(both) < 12, "some are of one recording twice"
-    assert max(both) - min(both) > 2
 
 
 def test_pauses_do_not_count_and_levels_are_as_asked():
@@ -236,11 +193,41 @@ def test_opinions_weigh_as_asked():
     labels = np.arange(500) % 3
     frames[:, 0] += labels
     (known,) = classifier.fit(Examples(frames, labels, np.arange(500) % 50), 3, [1e-3])
-    view = Opinions.of(frames, known, 0.7).project(frames)
+    view = Opinions.of(frames, Panel((known,)), 0.7).project(frames)
     assert view.shape == (500, 3)
     np.testing.assert_allclose(view.mean(axis=0), 0.0, atol=1e-5)
     np.testing.assert_allclose(view.var(axis=0), 0.7 / 3, rtol=1e-3)
     assert (np.corrcoef(view[:, 2], frames[:, 0])[0, 1]) > 0.5
+
+
+def test_nobody_speaks_of_what_it_was_fitted_to(folder, tmp_path):
+    """What a group sounds like moves all regressions but the one that is asked about it."""
+    corpus = corpora.load(recipe(), folder, tmp_path, quiet())
+    random = np.random.default_rng(0)
+    heard = {
+        entry.stored.digest: random.normal(size=(4, 1024)).astype(np.float16) + entry.label
+        for entry in corpus.entries
+    }
+    before = yardstick.panel(corpus, heard, 0, tmp_path, 3)
+    learnt = [entry for entry in corpus.entries if entry.split != "test" and entry.scored]
+    assert before.apart.keys() == {entry.stored.digest for entry in learnt}
+    assert len({before.apart[entry.stored.digest] for entry in learnt}) == 3
+    changed = learnt[0].group
+    other = {
+        entry.stored.digest: heard[entry.stored.digest] + 3.0 * (entry.group == changed)
+        for entry in corpus.entries
+    }
+    after = yardstick.panel(corpus, other, 0, tmp_path, 3)
+    own = before.apart[learnt[0].stored.digest]
+    for number, (one, two) in enumerate(zip(before.members, after.members, strict=True)):
+        assert torch.equal(one.weight, two.weight) is (number == own)
+    inputs = random.normal(size=(5, 1024)).astype(np.float32)
+    said = [member.logits(inputs) for member in before.members]
+    np.testing.assert_array_equal(before.logits(inputs, learnt[0].stored.digest), said[own])
+    np.testing.assert_allclose(before.logits(inputs), np.mean(said, axis=0), atol=1e-5)
+    (whole,) = yardstick.panel(corpus, heard, 0, tmp_path, 1).members
+    kept = yardstick.kept(corpus, heard, 0, tmp_path, made=False)
+    assert torch.equal(whole.weight, kept.weight)
 
 
 def test_embeddings_between_frames():

@@ -53,7 +53,7 @@ class Track:
     ``targets`` are the label shares ``[labels]`` of the whole, ``lessons`` for each picture a
     teacher's view ``[decisions, components]`` of its windows that end at 1 s, 1.25 s …, ``audible``
     says of each block of a quarter of a second of the recording whether there is anything in it.
-    A track without a label has -1; where its shares are nothing, labels are not learnt from it.
+    A track without a label has -1.
     """
 
     pictures: Sequence[Picture]
@@ -74,13 +74,13 @@ class Batch:
     """``[passages, decisions, labels]``."""
 
     weights: Tensor
-    """``[passages, decisions]``: how much each decision counts for the labels."""
+    """``[passages, decisions]``: how much each decision counts."""
 
     lessons: Tensor
     """``[passages, decisions, components]``."""
 
     taught: Tensor
-    """``[passages, decisions]``: how much each decision counts for the lessons."""
+    """``[passages, decisions]``: 1 where there is a lesson."""
 
 
 @dataclass(frozen=True)
@@ -139,8 +139,7 @@ class Studio:
         self.speech, self.noise = set(speech), set(noise)
         named = np.array([track.label for track in tracks])
         self.noises = np.flatnonzero(np.isin(named, list(noise)))
-        told = np.array([track.targets.any() for track in tracks])
-        self.music = np.flatnonzero(told & ~np.isin(named, [*speech, *noise]))
+        self.music = np.flatnonzero(~np.isin(named, [*speech, *noise]))
 
     def batch(self, count: int, random: np.random.Generator) -> Batch:
         """``count`` passages."""
@@ -184,9 +183,14 @@ class Studio:
         power = np.zeros((shape.frames, self._mels), np.float32)
         ends = shape.window + shape.step * np.arange(shape.decisions)
         audible = np.zeros(shape.frames, bool)
-        unsaid = np.zeros(shape.decisions, np.float32)
         for begin, end in itertools.pairwise(bounds):
-            fade = self._fade(random) if end < shape.frames else 0
+            fade = 0
+            if end < shape.frames:
+                drawn = random.random()
+                if drawn < airing.cross_fade_p:
+                    fade = int(random.uniform(*airing.cross_fade_s) * shape.rate)
+                elif drawn < airing.cross_fade_p + airing.pause_p:
+                    fade = -int(random.uniform(*airing.pause_s) * shape.rate)
             first = max(0, begin)
             last = min(shape.frames, end + fade) if fade else end
             last = max(last, first + 1)
@@ -215,29 +219,16 @@ class Studio:
                 np.minimum(block.astype(np.int64), track.audible.size - 1)
             ]
             place = (first, middle.stop, start)
-            share = self._say(track, rendering, place, ends, targets, lessons, taught)
-            if not track.targets.any():
-                unsaid += share
+            self._say(track, rendering, place, ends, targets, lessons, taught)
         self._fading = 0
         covered = targets.sum(axis=1, keepdims=True)
         np.divide(targets, covered, out=targets, where=covered > 0)
         heard = np.concatenate([[0], np.cumsum(audible)])
-        loud = (heard[ends] - heard[ends - shape.window]) / shape.window >= 0.5
-        weights[:] = loud & (covered[:, 0] > 0) & (unsaid <= 0.0)
-        taught *= loud
+        loud = (heard[ends] - heard[ends - shape.window]) / shape.window
+        weights[:] = (loud >= 0.5) & (covered[:, 0] > 0)
         return power
 
     _fading = 0
-
-    def _fade(self, random: np.random.Generator) -> int:
-        """Frames of the cross-fade into the next piece; less than 0 for a pause, 0 for a cut."""
-        airing, rate = self.airing, self.shape.rate
-        drawn = random.random()
-        if drawn < airing.cross_fade_p:
-            return int(random.uniform(*airing.cross_fade_s) * rate)
-        if drawn < airing.cross_fade_p + airing.pause_p:
-            return -int(random.uniform(*airing.pause_s) * rate)
-        return 0
 
     def _say(
         self,
@@ -248,25 +239,21 @@ class Studio:
         targets: NDArray[np.float32],
         lessons: NDArray[np.float32],
         taught: NDArray[np.float32],
-    ) -> NDArray[np.float32]:
-        """Add the share that a piece has in each decision's window, and the teacher's words.
-
-        Returns the shares ``[decisions]``.
-        """
+    ) -> None:
+        """Add the share that a piece has in each decision's window, and the teacher's words."""
         shape = self.shape
         first, last, start = place
         share = np.minimum(last, ends) - np.maximum(first, ends - shape.window)
-        share = np.asarray(np.clip(share, 0, None) / shape.window, np.float32)
+        share = np.clip(share, 0, None) / shape.window
         seconds = (start + ends - first) / shape.rate
         at = np.rint((seconds - 1.0) / LEVEL_BLOCK_S).astype(np.int64)
-        targets += share[:, None] * track.targets
+        targets += share[:, None].astype(np.float32) * track.targets
         if track.lessons is not None:
             alone = share > 0.95
             lesson = track.lessons[rendering]
             at = np.clip(at, 0, len(lesson) - 1)
             lessons[alone] = lesson[at[alone]]
             taught[alone] = 1.0
-        return share
 
     def _bounds(self, pieces: int, random: np.random.Generator) -> list[int]:
         shape = self.shape

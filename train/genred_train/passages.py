@@ -14,7 +14,7 @@ from genred.errors import ConfigError
 from genred.labels import Kind
 from genred_train import scoring
 from genred_train.airing import Shape, Studio, Track
-from genred_train.data import mixtures, spectrograms
+from genred_train.data import spectrograms
 from genred_train.data.corpus import levels
 from genred_train.data.synthetic import DATASET
 from genred_train.front_end import band_centres
@@ -139,8 +139,8 @@ class Passages(Crops):
                 )
             seed = recipe.split.seed
             plain = {digest: heard[0] for digest, heard in embedded.items()}
-            known = yardstick.kept(corpus, plain, seed, cache, made=False)
             teaching = recipe.teaching
+            known = yardstick.panel(corpus, plain, seed, cache, teaching.parts)
             lessons = Lessons(corpus, embedded, teaching.components, seed, known, teaching.opinions)
             self.components = lessons.width
             if network.opinions:
@@ -151,23 +151,13 @@ class Passages(Crops):
                         "set teaching.opinions above 0, or network.options.opinions to 0",
                     )
                 network.take_opinions(torch.from_numpy(told.mean), torch.from_numpy(told.scale))
-        tracks, weights = self._tracks(pictures, lessons)
-        self._labelled = len(tracks)
-        if lessons is not None and teacher is not None and recipe.teaching.mixtures:
-            mixed = self._mixtures(weights, lessons, teacher, cache, console)
-            tracks += mixed
-            share = recipe.teaching.mixtures
-            weights = weights * (1 - share) / weights.sum()
-            weights = np.concatenate([weights, np.full(len(mixed), share / len(mixed))])
-        self.shape, self.studio = self._staged(recipe, tracks, weights)
+        self.shape, self.studio = self._staged(recipe, *self._tracks(pictures, lessons))
 
     def settled(self) -> Passages:
         """Of the same recordings the passages that the recipe goes on with; see ``[settling]``."""
         other = copy.copy(self)
         other.recipe = self.recipe.settled()
-        # Without mixtures: what only the teacher speaks of is heard by now.
-        tracks = self.studio.tracks[: self._labelled]
-        weights = self.studio.weights[: self._labelled]
+        tracks, weights = self.studio.tracks, self.studio.weights
         other.shape, other.studio = self._staged(other.recipe, tracks, weights)
         return other
 
@@ -222,46 +212,6 @@ class Passages(Crops):
             weights = np.concatenate([weights * (1 - teaching.unlabelled), seconds])
         return tracks, weights
 
-    def _mixtures(
-        self,
-        weights: NDArray[np.float64],
-        lessons: Lessons,
-        teacher: Path,
-        cache: Path,
-        console: Console,
-    ) -> list[Track]:
-        """Mixtures of what is learnt from, drawn by its ``weights``, with the teacher's words."""
-        recipe, corpus = self.recipe, self.corpus
-        sampler = Sampler(corpus, recipe.training, recipe.audio.window, 0)
-        recordings = [corpus.entries[position].stored for position in sampler.positions]
-        if len(weights) > len(recordings):
-            recordings += [entry.stored for entry in corpus.unlabelled]
-        rate = corpus.sample_rate
-        samples, mixed = mixtures.mixtures(
-            recordings,
-            weights,
-            corpus.samples,
-            rate,
-            recipe.teaching.mixed,
-            recipe.training.seed,
-        )
-        with console.progress("Mixing") as progress:
-            pictures = spectrograms.pictures(
-                recipe.front_end, rate, 1, 0.0, mixed, samples, cache, progress
-            )
-        with console.progress("Asking the teacher about mixtures") as progress:
-            embedded = yamnet.embeddings(teacher, mixed, samples, cache, progress)
-        nothing = np.zeros(len(corpus.labels), np.float32)
-        return [
-            Track(
-                pictures[each.digest],
-                nothing,
-                levels(samples, each, rate),
-                [lessons.lesson(embedded[each.digest], each.length)],
-            )
-            for each in mixed
-        ]
-
     def epoch(self, seed: int, team: Team) -> Iterator[tuple[Tensor, Any]]:
         """Passages as log-mel ``[batch, n_mels, frames]``; each process makes its own share."""
         random = np.random.default_rng([seed, team.rank])
@@ -293,8 +243,9 @@ class Passages(Crops):
             total = total + (each * wanted.weights).sum() / wanted.weights.sum().clamp(min=1.0)
         if view is not None:
             distance = (view - wanted.lessons).square().sum(-1)
+            counts = wanted.weights * wanted.taught
             total = total + self.recipe.teaching.embedding * (
-                (distance * wanted.taught).sum() / wanted.taught.sum().clamp(min=1.0)
+                (distance * counts).sum() / counts.sum().clamp(min=1.0)
             )
         return total
 

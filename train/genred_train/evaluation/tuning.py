@@ -30,14 +30,14 @@ if TYPE_CHECKING:
     Floats = NDArray[np.float32]
 
 FILTERS: Final[dict[str, tuple[float, ...]]] = {
-    "mean_duration_s": (1.0, 2.5, 5.0, 10.0, 20.0, 40.0),
-    "evidence": (0.06, 0.12, 0.25, 0.5),
+    "mean_duration_s": (1.0, 2.5, 5.0, 10.0, 20.0),
+    "evidence": (0.06, 0.12, 0.18, 0.25, 0.5),
     "kind_evidence": (1.0,),
 }
 
 THRESHOLDS: Final[dict[str, tuple[float, ...]]] = {
-    "enter": (0.35, 0.42, 0.5, 0.55, 0.6, 0.65, 0.7, 0.75),
-    "exit": (0.01, 0.02, 0.03, 0.05, 0.1, 0.2),
+    "enter": (0.35, 0.42, 0.5, 0.55, 0.6, 0.65, 0.7, 0.75, 0.8),
+    "exit": (0.003, 0.005, 0.01, 0.02, 0.03, 0.05, 0.1, 0.2),
     "unknown_after_s": (2.0, 4.0, 8.0),
 }
 
