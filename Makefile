@@ -23,15 +23,15 @@ DEBIAN_RUN := libportaudio2
 DEBIAN_TEST := libportaudio2 mosquitto mosquitto-clients pulseaudio pulseaudio-utils \
 	libasound2-plugins icecast2 ffmpeg tmux openssl chromium prometheus
 
-.PHONY: run test ha-env check format picture readme reference fuzz lab model constraints clean install-service install-units soak load bench bench-gpu scale
+.PHONY: run test ha-env ha-env-or-not check format picture readme reference fuzz lab model constraints clean install-service install-units soak load bench bench-gpu scale
 
 run: $(VENV)/.runtime
 	@$(call debian,$(DEBIAN_RUN))
 	@$(BIN)/genred run $(ARGS)
 
-test: check
+test: $(VENV)/.everything
 	@$(call debian,$(DEBIAN_TEST))
-	@$(MAKE) --no-print-directory ha-env || echo "going on without Home Assistant: its tests will be skipped"
+	@$(MAKE) --no-print-directory -j2 --output-sync=line check ha-env-or-not
 	$(BIN)/python -m pytest $(SIDE_BY_SIDE) $(ARGS) || { [ $$? = 1 ] && \
 		echo "what failed once more, by itself: beside others it may have been short of time" && \
 		$(BIN)/python -m pytest --last-failed --last-failed-no-failures none $(ARGS); }
@@ -47,6 +47,9 @@ check: $(VENV)/.everything
 
 # Home Assistant in an environment of its own, for its tests: some 800 MB, once.
 ha-env: $(HA)/.complete
+
+ha-env-or-not:
+	@$(MAKE) --no-print-directory ha-env || echo "going on without Home Assistant: its tests will be skipped"
 
 $(HA)/.complete: tests/homeassistant/requirements.txt tests/homeassistant/constraints.txt | $(VENV)/bin/python
 	@echo "setting up Home Assistant in $(HA): two minutes, once ..."
