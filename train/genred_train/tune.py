@@ -37,8 +37,8 @@ example:  python -m genred_train.tune models/compact --data ~/music-by-genre"""
 
 _NEEDED = ("torch", "torchaudio", "onnx", "onnxruntime")
 
-# Long enough for each recording of the validation split to come up several times.
-_HOURS = 4.0
+# Long enough for most groups of the folds to come up, and those of a validation split often.
+_HOURS = 8.0
 _SHOWN = 5
 
 # Many short programmes are heard faster, in larger batches, than a few long ones.
@@ -215,7 +215,7 @@ def _show(best: Trial, trials: Sequence[Trial], plain: Trial) -> None:
         table.add_row(key, *(f"{tuning.brief(trial.figures)[key]:.3f}" for _, trial in rows))
     table.add_row("liking", *(f"{trial.liking:.2f}" for _, trial in rows))
     screen.print(table)
-    print(f"of {len(trials)} judgements tried")
+    print(f"of {len(trials)} judgements tried on all of it")
 
 
 def _show_unheard(figures: dict[str, Any]) -> None:

@@ -67,6 +67,16 @@ def joined(metadata: ModelMetadata, parts: Sequence[Recorded]) -> Recorded:
     )
 
 
+def every(recorded: Recorded, step: int) -> Recorded:
+    """One in ``step`` of the programmes, and what was answered to it."""
+    return Recorded(
+        recorded.metadata,
+        recorded.programmes[::step],
+        recorded.logits[:, ::step],
+        recorded.levels[:, ::step],
+    )
+
+
 class Replay:
     """Stands in for a model: gives recorded answers, whatever it is asked.
 

@@ -2,8 +2,8 @@
 
 Every combination of :data:`FILTERS` is run over the recorded answers of the network, and its
 temperatures are fitted. With each a few combinations of :data:`THRESHOLDS` are tried on the
-daemon's own path; with those filters that a listener would like best (:func:`liking`), many more.
-The best of all is recommended.
+daemon's own path and some of the programmes; with those filters that a listener would like best
+(:func:`liking`), many more on all of them. The best of these is recommended.
 """
 
 from __future__ import annotations
@@ -49,6 +49,9 @@ TRIED_APART: Final = (3, 16)
 
 BEST: Final = 3
 """How many filters those are."""
+
+FIRST_LOOK: Final = 4
+"""Which filters are best is seen on one in so many of the programmes."""
 
 LOOKED_AT_S: Final = 2.0
 """Temperatures are fitted on decisions so far apart: those between say the same again."""
@@ -107,7 +110,7 @@ def tune(
     progress: Callable[[int, int], None],
     tried_with: tuple[int, int] | None = None,
 ) -> tuple[Trial, list[Trial]]:
-    """The best judgement found, and all that were tried with thresholds, best first.
+    """The best judgement found, and all that were tried on all programmes, best first.
 
     ``tried_with`` is in place of :data:`TRIED`.
     """
@@ -115,21 +118,24 @@ def tune(
     filters = candidates(recorded)
     thresholds = _combinations(THRESHOLDS)
     random = np.random.default_rng(seed)
-    tried: dict[int, list[Trial]] = {}
+    some = replay.every(recorded, FIRST_LOOK)
+    last = min(BEST, len(filters))
+    done, total = 0.0, few * len(filters) / FIRST_LOOK + many * last
 
-    def go_on(number: int, count: int) -> None:
+    def tried(by: Recorded, number: int, count: int) -> list[Trial]:
+        nonlocal done
         drawn = random.choice(len(thresholds), min(count, len(thresholds)), replace=False)
-        some = [thresholds[n] for n in drawn]
-        tried.setdefault(number, []).extend(_tried(recorded, filters[number], some, seed))
-        done = sum(len(each) for each in tried.values())
-        progress(done, few * len(filters) + many * min(BEST, len(filters)))
+        found = list(_tried(by, filters[number], [thresholds[n] for n in drawn], seed))
+        done += count if by is recorded else count / FIRST_LOOK
+        progress(min(round(done), round(total)), round(total))
+        return found
 
-    for number in range(len(filters)):
-        go_on(number, few)
-    best = sorted(tried, key=lambda number: -max(trial.liking for trial in tried[number]))
-    for number in best[:BEST]:
-        go_on(number, many)
-    trials = sorted((t for each in tried.values() for t in each), key=lambda t: -t.liking)
+    likings = [
+        max(trial.liking for trial in tried(some, number, few)) for number in range(len(filters))
+    ]
+    best = sorted(range(len(filters)), key=lambda number: -likings[number])[:last]
+    trials = [trial for number in best for trial in tried(recorded, number, many)]
+    trials.sort(key=lambda trial: -trial.liking)
     return trials[0], trials
 
 
