@@ -10,21 +10,18 @@ import numpy as np
 import pytest
 import rich.console
 import torch
-from tiny_run import quiet
 from train_data import recipe
 
 from genred.errors import ConfigError, InputError
 from genred_train import run
 from genred_train.airing import Shape, Studio, Track
 from genred_train.console import Console
-from genred_train.data import corpus as corpora
 from genred_train.data import radio, spectrograms
 from genred_train.data.cache import Stored
 from genred_train.front_end import band_centres
-from genred_train.teacher import classifier, yardstick
+from genred_train.teacher import classifier
 from genred_train.teacher.classifier import Examples
 from genred_train.teacher.lessons import Components, Opinions
-from genred_train.teacher.panel import Panel
 from genred_train.teacher.yamnet import HOP, Teacher, at
 
 MELS, FRAMES_A_SECOND, COMPONENTS = 64, 80, 3
@@ -193,41 +190,11 @@ def test_opinions_weigh_as_asked():
     labels = np.arange(500) % 3
     frames[:, 0] += labels
     (known,) = classifier.fit(Examples(frames, labels, np.arange(500) % 50), 3, [1e-3])
-    view = Opinions.of(frames, Panel((known,)), 0.7).project(frames)
+    view = Opinions.of(frames, known, 0.7).project(frames)
     assert view.shape == (500, 3)
     np.testing.assert_allclose(view.mean(axis=0), 0.0, atol=1e-5)
     np.testing.assert_allclose(view.var(axis=0), 0.7 / 3, rtol=1e-3)
     assert (np.corrcoef(view[:, 2], frames[:, 0])[0, 1]) > 0.5
-
-
-def test_nobody_speaks_of_what_it_was_fitted_to(folder, tmp_path):
-    """What a group sounds like moves all regressions but the one that is asked about it."""
-    corpus = corpora.load(recipe(), folder, tmp_path, quiet())
-    random = np.random.default_rng(0)
-    heard = {
-        entry.stored.digest: random.normal(size=(4, 1024)).astype(np.float16) + entry.label
-        for entry in corpus.entries
-    }
-    before = yardstick.panel(corpus, heard, 0, tmp_path, 3)
-    learnt = [entry for entry in corpus.entries if entry.split != "test" and entry.scored]
-    assert before.apart.keys() == {entry.stored.digest for entry in learnt}
-    assert len({before.apart[entry.stored.digest] for entry in learnt}) == 3
-    changed = learnt[0].group
-    other = {
-        entry.stored.digest: heard[entry.stored.digest] + 3.0 * (entry.group == changed)
-        for entry in corpus.entries
-    }
-    after = yardstick.panel(corpus, other, 0, tmp_path, 3)
-    own = before.apart[learnt[0].stored.digest]
-    for number, (one, two) in enumerate(zip(before.members, after.members, strict=True)):
-        assert torch.equal(one.weight, two.weight) is (number == own)
-    inputs = random.normal(size=(5, 1024)).astype(np.float32)
-    said = [member.logits(inputs) for member in before.members]
-    np.testing.assert_array_equal(before.logits(inputs, learnt[0].stored.digest), said[own])
-    np.testing.assert_allclose(before.logits(inputs), np.mean(said, axis=0), atol=1e-5)
-    (whole,) = yardstick.panel(corpus, heard, 0, tmp_path, 1).members
-    kept = yardstick.kept(corpus, heard, 0, tmp_path, made=False)
-    assert torch.equal(whole.weight, kept.weight)
 
 
 def test_embeddings_between_frames():

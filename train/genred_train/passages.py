@@ -139,8 +139,8 @@ class Passages(Crops):
                 )
             seed = recipe.split.seed
             plain = {digest: heard[0] for digest, heard in embedded.items()}
+            known = yardstick.kept(corpus, plain, seed, cache, made=False)
             teaching = recipe.teaching
-            known = yardstick.panel(corpus, plain, seed, cache, teaching.parts)
             lessons = Lessons(corpus, embedded, teaching.components, seed, known, teaching.opinions)
             self.components = lessons.width
             if network.opinions:

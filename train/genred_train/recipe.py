@@ -252,10 +252,6 @@ class Teaching(_Table):
     """Weight of predicting its opinion of the labels in each second as well, beside the variance of
     its embedding, 1. By itself that variance says little of what tells genres apart."""
 
-    parts: int = Field(default=1, ge=1)
-    """In so many parts are recordings dealt, by groups; its opinion of each is one that was formed
-    without it. With 1 it has an opinion of what it knows by heart."""
-
     unlabelled: float = Field(default=0.15, ge=0, lt=1)
     """Share of ``data.unlabelled`` among the pieces."""
 

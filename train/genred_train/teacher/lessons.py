@@ -17,7 +17,7 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
     from genred_train.data.corpus import Corpus
-    from genred_train.teacher.panel import Panel
+    from genred_train.teacher.classifier import Classifier
 
 # Frames that the principal components are found on.
 _COMPONENT_FRAMES = 20_000
@@ -59,21 +59,21 @@ class Opinions:
     against the mean of all and in units of its deviation.
     """
 
-    known: Panel
+    known: Classifier
     mean: NDArray[np.float32]
     scale: NDArray[np.float32]
 
     @classmethod
-    def of(cls, frames: NDArray[np.float32], known: Panel, weight: float) -> Opinions:
+    def of(cls, frames: NDArray[np.float32], known: Classifier, weight: float) -> Opinions:
         """Those of ``known``, measured on ``frames [items, width]``."""
         logits = _centred(known.logits(frames))
         deviation = np.maximum(logits.std(0), 1e-3)
         scale = np.sqrt(weight / logits.shape[1]) / deviation
         return cls(known, logits.mean(0), scale.astype(np.float32))
 
-    def project(self, frames: NDArray[np.float32], digest: str = "") -> NDArray[np.float32]:
-        """Coordinates ``[items, labels]`` of frames of the recording ``digest``."""
-        return np.asarray((_centred(self.known.logits(frames, digest)) - self.mean) * self.scale)
+    def project(self, frames: NDArray[np.float32]) -> NDArray[np.float32]:
+        """Coordinates ``[items, labels]``."""
+        return np.asarray((_centred(self.known.logits(frames)) - self.mean) * self.scale)
 
 
 def _centred(logits: NDArray[np.float32]) -> NDArray[np.float32]:
@@ -94,7 +94,7 @@ class Lessons:
         embedded: Mapping[str, Sequence[NDArray[np.float16]]],
         components: int,
         seed: int,
-        known: Panel | None = None,
+        known: Classifier | None = None,
         opinions: float = 0.0,
     ) -> None:
         heard = {e.stored.digest for e in corpus.entries if e.split != "test"}
@@ -119,26 +119,24 @@ class Lessons:
     ) -> list[NDArray[np.float16]]:
         """The teacher's view of windows of a second at each speed: ``[decisions, width]``."""
         return [
-            self._lesson(embedded, length / speed, digest)
+            self._lesson(embedded, length / speed)
             for embedded, speed in zip(self._embedded[digest], speeds, strict=True)
         ]
 
-    def _lesson(
-        self, embedded: NDArray[np.float16], length: float, digest: str
-    ) -> NDArray[np.float16]:
+    def _lesson(self, embedded: NDArray[np.float16], length: float) -> NDArray[np.float16]:
         seconds = max(length / self._rate, _FIRST_S)
         count = int((seconds - _FIRST_S) / _APART_S) + 1
         ends = (_FIRST_S + _APART_S * np.arange(count)) * self._rate
         view = yamnet.at(embedded, ends.astype(np.int64))
         said = self.components.project(view)
         if self.opinions is not None:
-            said = np.concatenate([said, self.opinions.project(view, digest)], axis=1)
+            said = np.concatenate([said, self.opinions.project(view)], axis=1)
         return said.astype(np.float16)
 
     def opinion(self, digest: str) -> NDArray[np.float32]:
         """What the whole recording is to the teacher: shares ``[labels]``."""
         if self.known is None:
             return np.full(self._labels, 1.0 / self._labels, np.float32)
-        logits = self.known.logits(self._embedded[digest][0].astype(np.float32), digest)
+        logits = self.known.logits(self._embedded[digest][0].astype(np.float32))
         total = logs(softmax(logits)).sum(axis=0)
         return pooled(total, len(logits)).astype(np.float32)

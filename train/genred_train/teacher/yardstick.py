@@ -12,14 +12,13 @@ import numpy as np
 import torch
 
 from genred_train import scoring
-from genred_train.evaluation.folds import deal, validation
+from genred_train.evaluation.folds import validation
 from genred_train.judging import Scored
 from genred_train.teacher import classifier, yamnet
 from genred_train.teacher.classifier import Classifier, Examples
-from genred_train.teacher.panel import Panel
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Mapping, Sequence
+    from collections.abc import Mapping, Sequence
     from pathlib import Path
 
     from numpy.typing import NDArray
@@ -74,8 +73,13 @@ def fitted(
         n for n, entry in enumerate(entries) if entry.split != "test" and (made or entry.scored)
     ]
     given, owner = examples(corpus, embedded, positions)
-    scored = [n for n in positions if entries[n].scored]
-    inner = validation(_groups(corpus, scored), _INNER, seed)
+    groups: dict[str, dict[str, int]] = {}
+    for n in positions:
+        if entries[n].scored:
+            clips = groups.setdefault(entries[n].group, {})
+            name = corpus.label_names[entries[n].label]
+            clips[name] = clips.get(name, 0) + 1
+    inner = validation(groups, _INNER, seed)
     apart = np.array([entry.group in inner for entry in entries])[owner]
     labels = len(corpus.labels)
     penalty = classifier.choose(given, apart, labels)
@@ -91,74 +95,17 @@ def kept(
     made: bool = True,
 ) -> Classifier:
     """What :func:`fitted` returns, from the ``cache`` if it was fitted before."""
-    positions = [
-        n for n, e in enumerate(corpus.entries) if e.split != "test" and (made or e.scored)
-    ]
-    key = [repr(classifier.SETTINGS), str(seed), *_used(corpus, embedded, positions)]
-    return _kept(key, cache, lambda: fitted(corpus, embedded, seed, made=made))
-
-
-def panel(
-    corpus: Corpus,
-    embedded: Mapping[str, NDArray[np.float16]],
-    seed: int,
-    cache: Path,
-    parts: int,
-) -> Panel:
-    """Of each of ``parts`` a regression on the others, from the ``cache`` or fitted now.
-
-    On what is scored, but for the test split; with the penalty that :func:`kept` chooses. Of one
-    part it is that regression, which speaks of all.
-    """
-    whole = kept(corpus, embedded, seed, cache, made=False)
-    if parts == 1:
-        return Panel((whole,))
-    entries = corpus.entries
-    positions = [n for n, entry in enumerate(entries) if entry.split != "test" and entry.scored]
-    dealt = deal(_groups(corpus, positions), parts, seed)
-    members = []
-    for part in range(parts):
-        others = [n for n in positions if dealt[entries[n].group] != part]
-        key = [repr(classifier.SETTINGS), f"{whole.penalty}", *_used(corpus, embedded, others)]
-
-        def fit(others: list[int] = others) -> Classifier:
-            given, _ = examples(corpus, embedded, others)
-            return classifier.fit(given, len(corpus.labels), [whole.penalty])[0]
-
-        members.append(_kept(key, cache, fit))
-    apart = {entries[n].stored.digest: dealt[entries[n].group] for n in positions}
-    return Panel(tuple(members), apart)
-
-
-def _used(
-    corpus: Corpus, embedded: Mapping[str, NDArray[np.float16]], positions: Sequence[int]
-) -> list[str]:
-    """All that a fit on ``positions`` depends on, a line each."""
-    entries = [corpus.entries[n] for n in positions]
-    return sorted(
+    used = sorted(
         f"{e.stored.digest} {e.label} {e.group} {_digest(embedded[e.stored.digest])}"
-        for e in entries
+        for e in corpus.entries
+        if e.split != "test" and (made or e.scored)
     )
-
-
-def _groups(corpus: Corpus, positions: Sequence[int]) -> dict[str, dict[str, int]]:
-    """How many clips of each label the groups of ``positions`` have."""
-    groups: dict[str, dict[str, int]] = {}
-    for n in positions:
-        entry = corpus.entries[n]
-        clips = groups.setdefault(entry.group, {})
-        name = corpus.label_names[entry.label]
-        clips[name] = clips.get(name, 0) + 1
-    return groups
-
-
-def _kept(key: Sequence[str], cache: Path, make: Callable[[], Classifier]) -> Classifier:
-    name = hashlib.sha256("\n".join(key).encode()).hexdigest()[:16]
-    path = cache / f"regression-{name}.pt"
+    key = "\n".join([repr(classifier.SETTINGS), str(seed), *used])
+    path = cache / f"regression-{hashlib.sha256(key.encode()).hexdigest()[:16]}.pt"
     try:
         return Classifier(**torch.load(path, weights_only=True))
     except (OSError, RuntimeError, TypeError, pickle.UnpicklingError):
-        known = make()
+        known = fitted(corpus, embedded, seed, made=made)
     beside = path.with_suffix(f".{os.getpid()}")
     torch.save({field.name: getattr(known, field.name) for field in fields(known)}, beside)
     beside.replace(path)
