@@ -186,9 +186,10 @@ class Remembering(StreamableNetwork, Remembers):
         if self.memory:
             held = self._remember(held)
         known, opined = self._answers(self.dropout, heard, held)
-        if opined is None or opinions is None:
-            return Said(known, now)
-        return Said(known + self.weight * opined, now, opinions, (known, opined))
+        logits = self._together(known, opined)
+        if opined is None:
+            return Said(logits, now)
+        return Said(logits, now, opinions, (known, opined))
 
     def take_opinions(self, mean: Tensor, scale: Tensor) -> None:
         """Know how opinions are told: as logits less ``mean``, times ``scale`` (``[labels]``)."""
@@ -236,9 +237,11 @@ class Remembering(StreamableNetwork, Remembers):
             return known, None
         return known, held[..., self.units :] * self.opinion_scale + self.opinion_mean
 
-    def _said(self, heard: Tensor, held: Tensor) -> Tensor:
-        known, opined = self._answers(nn.Identity(), heard, held)
+    def _together(self, known: Tensor, opined: Tensor | None) -> Tensor:
         return known if opined is None else known + self.weight * opined
+
+    def _said(self, heard: Tensor, held: Tensor) -> Tensor:
+        return self._together(*self._answers(nn.Identity(), heard, held))
 
     def _remember(self, candidates: Tensor) -> Tensor:
         first, *rest = candidates.unbind(1)
