@@ -175,8 +175,11 @@ def test_cross_validation_from_the_command_line(tmp_path, capsys, monkeypatch):
 @pytest.mark.slow
 def test_who_learns_from_validation_is_calibrated_by_folds(tmp_path, capsys, monkeypatch):
     """The temperature and the judgement come from what the folds' models said of their folds."""
+    few = {"mean_duration_s": (2.5,), "evidence": (0.12, 0.5), "kind_evidence": (1.0,)}
+    monkeypatch.setattr(tuning, "FILTERS", few)
     monkeypatch.setattr(tuning, "TRIED", (1, 4))
     monkeypatch.setattr(tuning, "TRIED_APART", (1, 2))
+    monkeypatch.setattr(tuning, "STEPS", 1)
     data = write_music(tmp_path / "data", artists=6)
     settings = {"epochs": 2, "crops_per_epoch": 96, "learn_validation": True, "select": "last"}
     made = recipe(training={**recipe().training.model_dump(), **settings})

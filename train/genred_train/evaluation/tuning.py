@@ -3,7 +3,8 @@
 Every combination of :data:`FILTERS` is run over the recorded answers of the network, and its
 temperatures are fitted. With each a few combinations of :data:`THRESHOLDS` are tried on the
 daemon's own path and some of the programmes; with those filters that a listener would like best
-(:func:`liking`), many more on all of them. The best of these is recommended.
+(:func:`liking`), many more on all of them. From the best of these it goes on step by step to a
+better one beside it, and that is recommended.
 """
 
 from __future__ import annotations
@@ -49,6 +50,9 @@ TRIED_APART: Final = (3, 16)
 
 BEST: Final = 3
 """How many filters those are."""
+
+STEPS: Final = 3
+"""How often the best of them is then asked for a better one beside it."""
 
 FIRST_LOOK: Final = 4
 """Which filters are best is seen on one in so many of the programmes."""
@@ -135,8 +139,25 @@ def tune(
     ]
     best = sorted(range(len(filters)), key=lambda number: -likings[number])[:last]
     trials = [trial for number in best for trial in tried(recorded, number, many)]
+    for _ in range(STEPS):
+        standing = max(trials, key=lambda trial: trial.liking).judging
+        known = [trial.judging for trial in trials]
+        near = [each for each in _near(standing) if standing.model_copy(update=each) not in known]
+        if near:
+            trials += _tried(recorded, standing, near, seed)
     trials.sort(key=lambda trial: -trial.liking)
     return trials[0], trials
+
+
+def _near(judging: Judging) -> list[dict[str, float]]:
+    """The thresholds of ``judging``, with one of them a step higher or lower."""
+    now = {name: getattr(judging, name) for name in THRESHOLDS}
+    return [
+        {**now, name: steps[place]}
+        for name, steps in THRESHOLDS.items()
+        for place in (steps.index(now[name]) - 1, steps.index(now[name]) + 1)
+        if 0 <= place < len(steps)
+    ]
 
 
 def unheard(
