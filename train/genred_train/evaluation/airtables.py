@@ -70,7 +70,7 @@ def noticed(stream: dict[str, Any]) -> Rows:
             "",
         ),
         (
-            f"the same, of who knew each boundary and named it once, {once['after_s']:g} s on",
+            f"the same, were boundaries known, each piece named once, {once['after_s']:g} s on",
             _percent(once["label_right"]),
             "",
         ),

@@ -128,8 +128,9 @@ def said_once(heard: Heard, moments: NDArray[np.bool_]) -> dict[str, float]:
     """What somebody came to who knew every boundary, and named each piece once and for all.
 
     The label is the network's guess ``after_s`` of the piece, the best such time for the sum of
-    them; until then nothing is said. The share is of ``moments`` ``[feeds, decisions]``. Who makes
-    few false changes and knows no boundary can hardly be better.
+    them; until then nothing is said. The share is of ``moments`` ``[feeds, decisions]``. To know
+    the boundaries and never to correct oneself is worth about as much as not to know them and to
+    correct oneself a few times an hour.
     """
     decisions = round(_ONCE_WITHIN_S / heard.hop_s)
     hits = np.zeros(decisions)
