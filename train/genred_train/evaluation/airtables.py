@@ -70,8 +70,8 @@ def noticed(stream: dict[str, Any]) -> Rows:
             "",
         ),
         (
-            f"the same, were boundaries known, each piece named once, {once['after_s']:g} s on",
-            _percent(once["label_right"]),
+            "the same, were boundaries known and each piece named once, so long after it began",
+            f"{_percent(once['label_right'])}, {once['after_s']:g} s",
             "",
         ),
         ("gained over windows, points", within("gain"), f"at least {100 * GAIN:g}"),
