@@ -37,7 +37,7 @@ example:  python -m genred_train.tune models/compact --data ~/music-by-genre"""
 
 _NEEDED = ("torch", "torchaudio", "onnx", "onnxruntime")
 
-# Long enough for most groups of the folds to come up, and those of a validation split often.
+# Some eight hundred pieces: what is found must not hang on a few of them.
 _HOURS = 8.0
 _SHOWN = 5
 

@@ -53,7 +53,8 @@ def headline(stream: dict[str, Any]) -> str:
 def noticed(stream: dict[str, Any]) -> Rows:
     """What a listener notices: each figure with what it should be."""
     changes = stream["changes"]
-    once = stream["said_once"]
+    # Figures of earlier versions have it not.
+    once = stream.get("said_once")
     delay, right, kind = changes["delay_s"], changes["until_right_s"], changes["until_kind_s"]
     before = stream["intervals"]
 
@@ -71,7 +72,7 @@ def noticed(stream: dict[str, Any]) -> Rows:
         ),
         (
             "the same, were boundaries known and each piece named once, so long after it began",
-            f"{_percent(once['label_right'])}, {once['after_s']:g} s",
+            f"{_percent(once['label_right'])}, {once['after_s']:g} s" if once else "not measured",
             "",
         ),
         ("gained over windows, points", within("gain"), f"at least {100 * GAIN:g}"),
