@@ -207,6 +207,8 @@ class TestPage:
         """An event that overtakes the answer, which does not know it yet."""
         served = serve(Heart(feed_view("on_air")))
         with window(browser, served.url) as page:
+            # What the page asks before it is loaded anew must not be taken for the new one's.
+            expect(page.locator("#card-on_air .source")).not_to_be_empty()
             overtaken = []
 
             def answer(route):
