@@ -76,9 +76,8 @@ def test_a_handful_does_not_wait_and_many_share_batches(model, monkeypatch):
         sizes.clear()
         load = run_load(model, feeds, 2.0, audio=NOISE)
         assert np.mean(sizes) >= least
-        # What they waited for each other, and the work; on a laden machine some wait longer.
-        assert load.delay_median_ms < 1000 * late_s + 20
-        assert load.delay_p99_ms < 1000 * late_s + 100
+        # What they waited for each other, and the work on a laden machine.
+        assert load.delay_p99_ms < 1000 * late_s + 20
 
 
 def test_a_core_that_is_too_slow_falls_behind(model, monkeypatch):

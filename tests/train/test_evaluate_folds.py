@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
-from tiny_run import LABELS, quiet, write_music
+from tiny_run import FEW_FILTERS, LABELS, quiet, write_music
 from train_data import recipe
 
 from genred.errors import InputError
@@ -175,8 +175,7 @@ def test_cross_validation_from_the_command_line(tmp_path, capsys, monkeypatch):
 @pytest.mark.slow
 def test_who_learns_from_validation_is_calibrated_by_folds(tmp_path, capsys, monkeypatch):
     """The temperature and the judgement come from what the folds' models said of their folds."""
-    few = {"mean_duration_s": (2.5,), "evidence": (0.12, 0.5), "kind_evidence": (1.0,)}
-    monkeypatch.setattr(tuning, "FILTERS", few)
+    monkeypatch.setattr(tuning, "FILTERS", FEW_FILTERS)
     monkeypatch.setattr(tuning, "TRIED", (1, 4))
     monkeypatch.setattr(tuning, "TRIED_APART", (1, 2))
     monkeypatch.setattr(tuning, "STEPS", 1)

@@ -10,7 +10,7 @@ from dataclasses import dataclass, replace
 import numpy as np
 import pytest
 from onnx import numpy_helper
-from tiny_run import quiet
+from tiny_run import FEW_FILTERS, quiet
 from train_data import sound, write_wav
 
 from genred.analysis import Analyser
@@ -36,7 +36,6 @@ RATE = tiny_model.RATE
 HOP_S = tiny_model.HOP / RATE
 LEVEL = {"rock": 0.4, "speech": -0.4, "noise": 0.0}
 ROCK, SPEECH, NOISE, SILENCE, UNKNOWN = range(5)
-FEW = {"mean_duration_s": (2.5,), "evidence": (0.12, 0.5), "kind_evidence": (1.0,)}
 
 
 @pytest.fixture(scope="module")
@@ -258,7 +257,7 @@ def test_it_is_heard_by_the_daemons_own_path(signs, programmes, recorded):
 def test_tuning_finds_a_judgement_that_is_liked_better(recorded, monkeypatch):
     """Of temperatures that are known to be wrong it finds the way back."""
     monkeypatch.setattr(tuning, "TRIED", (1, 8))
-    monkeypatch.setattr(tuning, "FILTERS", FEW)
+    monkeypatch.setattr(tuning, "FILTERS", FEW_FILTERS)
     best, trials = tuning.tune(recorded, 0, lambda *_: None)
     plain = tuning.as_it_is(recorded, 0)
     assert best.liking == max(trial.liking for trial in trials) >= plain.liking
@@ -268,13 +267,16 @@ def test_tuning_finds_a_judgement_that_is_liked_better(recorded, monkeypatch):
     figures = noticing.collect(onair.listen(model, hum, lambda *_: None), 0)
     assert figures["changes"] == best.figures["changes"]
     assert tuning.brief(figures) == pytest.approx(tuning.brief(best.figures), abs=1e-6)
+    for name in ("reliability", "coverage"):
+        for key, values in figures[name].items():
+            np.testing.assert_allclose(values, best.figures[name][key], atol=1e-6)
 
 
 def test_a_part_is_judged_by_what_suits_the_others(signs, programmes, recorded, monkeypatch):
     """What is right about one part and wrong about the other is judged by the other's liking."""
     monkeypatch.setattr(tuning, "TRIED_APART", (1, 4))
     monkeypatch.setattr(tuning, "STEPS", 1)
-    monkeypatch.setattr(tuning, "FILTERS", FEW)
+    monkeypatch.setattr(tuning, "FILTERS", FEW_FILTERS)
     alone = onair.alone(signs[0], programmes, lambda *_: None)
     wrong = replace(recorded, logits=-recorded.logits)
     found = tuning.unheard([recorded, wrong], [alone, alone], 0, lambda *_: None)
@@ -344,7 +346,7 @@ def test_treatments_do_what_they_say():
 def test_the_command_judges_tunes_and_writes_the_card(tiny_run, tmp_path, capsys, monkeypatch):
     """From a run: tune it, judge it on the air and treated, and find it all in its papers."""
     monkeypatch.setattr(tuning, "TRIED", (1, 8))
-    monkeypatch.setattr(tuning, "FILTERS", FEW)
+    monkeypatch.setattr(tuning, "FILTERS", FEW_FILTERS)
     out = tmp_path / "run"
     shutil.copytree(tiny_run.out, out)
     where = ["--data", str(tiny_run.data), "--cache", str(tiny_run.cache)]

@@ -21,6 +21,8 @@ if TYPE_CHECKING:
 LABELS = ("high", "low", "noise")
 ARTISTS = 6
 EPOCHS = 6
+FEW_FILTERS = {"mean_duration_s": (2.5,), "evidence": (0.12, 0.5), "kind_evidence": (1.0,)}
+"""In place of all those that tuning tries."""
 
 
 @dataclass(frozen=True)
