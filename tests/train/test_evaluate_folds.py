@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
-from tiny_run import FEW_FILTERS, LABELS, quiet, write_music
+from tiny_run import LABELS, quick, quiet, write_music
 from train_data import recipe
 
 from genred.errors import InputError
@@ -175,10 +175,8 @@ def test_cross_validation_from_the_command_line(tmp_path, capsys, monkeypatch):
 @pytest.mark.slow
 def test_who_learns_from_validation_is_calibrated_by_folds(tmp_path, capsys, monkeypatch):
     """The temperature and the judgement come from what the folds' models said of their folds."""
-    monkeypatch.setattr(tuning, "FILTERS", FEW_FILTERS)
-    monkeypatch.setattr(tuning, "TRIED", (1, 4))
-    monkeypatch.setattr(tuning, "TRIED_APART", (1, 2))
-    monkeypatch.setattr(tuning, "STEPS", 1)
+    monkeypatch.setattr(tuning, "WHOLE", quick(1, 4))
+    monkeypatch.setattr(tuning, "APART", quick(1, 2))
     data = write_music(tmp_path / "data", artists=6)
     settings = {"epochs": 2, "crops_per_epoch": 96, "learn_validation": True, "select": "last"}
     made = recipe(training={**recipe().training.model_dump(), **settings})

@@ -10,7 +10,7 @@ from dataclasses import dataclass, replace
 import numpy as np
 import pytest
 from onnx import numpy_helper
-from tiny_run import FEW_FILTERS, quiet
+from tiny_run import quick, quiet
 from train_data import sound, write_wav
 
 from genred.analysis import Analyser
@@ -254,11 +254,9 @@ def test_it_is_heard_by_the_daemons_own_path(signs, programmes, recorded):
     assert found["changes"]["missed"] == 0
 
 
-def test_tuning_finds_a_judgement_that_is_liked_better(recorded, monkeypatch):
+def test_tuning_finds_a_judgement_that_is_liked_better(recorded):
     """Of temperatures that are known to be wrong it finds the way back."""
-    monkeypatch.setattr(tuning, "TRIED", (1, 8))
-    monkeypatch.setattr(tuning, "FILTERS", FEW_FILTERS)
-    best, trials = tuning.tune(recorded, 0, lambda *_: None)
+    best, trials = tuning.tune(recorded, 0, lambda *_: None, quick(1, 8))
     plain = tuning.as_it_is(recorded, 0)
     assert best.liking == max(trial.liking for trial in trials) >= plain.liking
     assert best.judging.exit <= best.judging.enter
@@ -272,17 +270,15 @@ def test_tuning_finds_a_judgement_that_is_liked_better(recorded, monkeypatch):
             np.testing.assert_allclose(values, best.figures[name][key], atol=1e-6)
 
 
-def test_a_part_is_judged_by_what_suits_the_others(signs, programmes, recorded, monkeypatch):
+def test_a_part_is_judged_by_what_suits_the_others(signs, programmes, recorded):
     """What is right about one part and wrong about the other is judged by the other's liking."""
-    monkeypatch.setattr(tuning, "TRIED_APART", (1, 4))
-    monkeypatch.setattr(tuning, "STEPS", 1)
-    monkeypatch.setattr(tuning, "FILTERS", FEW_FILTERS)
+    search = quick(1, 4)
     alone = onair.alone(signs[0], programmes, lambda *_: None)
     wrong = replace(recorded, logits=-recorded.logits)
-    found = tuning.unheard([recorded, wrong], [alone, alone], 0, lambda *_: None)
+    found = tuning.unheard([recorded, wrong], [alone, alone], 0, search)
     shares, hours = [], 0.0
     for mine, other in ((recorded, wrong), (wrong, recorded)):
-        best, _ = tuning.tune(other, 0, lambda *_: None, (1, 4))
+        best, _ = tuning.tune(other, 0, lambda *_: None, search)
         model, hum = replay.again(mine, best.judging)
         figures = noticing.collect(onair.listen(model, hum, lambda *_: None), 0)
         shares.append(figures["label_right"])
@@ -345,8 +341,7 @@ def test_treatments_do_what_they_say():
 
 def test_the_command_judges_tunes_and_writes_the_card(tiny_run, tmp_path, capsys, monkeypatch):
     """From a run: tune it, judge it on the air and treated, and find it all in its papers."""
-    monkeypatch.setattr(tuning, "TRIED", (1, 8))
-    monkeypatch.setattr(tuning, "FILTERS", FEW_FILTERS)
+    monkeypatch.setattr(tuning, "WHOLE", quick(1, 8))
     out = tmp_path / "run"
     shutil.copytree(tiny_run.out, out)
     where = ["--data", str(tiny_run.data), "--cache", str(tiny_run.cache)]

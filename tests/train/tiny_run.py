@@ -12,6 +12,7 @@ from train_data import recipe, sound, write_wav
 
 from genred_train import run
 from genred_train.console import Console
+from genred_train.evaluation import tuning
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -21,8 +22,6 @@ if TYPE_CHECKING:
 LABELS = ("high", "low", "noise")
 ARTISTS = 6
 EPOCHS = 6
-FEW_FILTERS = {"mean_duration_s": (2.5,), "evidence": (0.12, 0.5), "kind_evidence": (1.0,)}
-"""In place of all those that tuning tries."""
 
 
 @dataclass(frozen=True)
@@ -34,6 +33,11 @@ class TinyRun:
     cache: Path
     out: Path
     metrics: dict[str, Any]
+
+
+def quick(few: int, many: int) -> tuning.Search:
+    """A search of two filters, with so many thresholds tried with each and with the better ones."""
+    return tuning.Search((few, many), mean_duration_s=(2.5,), evidence=(0.12, 0.5), steps=1)
 
 
 def quiet() -> Console:

@@ -3,8 +3,11 @@
 from __future__ import annotations
 
 import argparse
+import contextlib
 import sys
+from concurrent.futures import ProcessPoolExecutor
 from dataclasses import replace
+from multiprocessing import get_context
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -104,15 +107,23 @@ def _tune(chosen: argparse.Namespace) -> None:
         )
         with console.progress("Listening to the radio") as progress:
             recorded = replay.record(model, programmes, progress)
-    with console.progress("Trying judgements") as progress:
-        best, trials = tuning.tune(recorded, chosen.seed, progress)
-    plain = tuning.as_it_is(recorded, chosen.seed)
-    _show(best, trials, plain)
-    told = _told(best, plain, chosen)
-    if apart:
-        with console.progress("Trying them fold by fold") as progress:
-            told["unheard"] = tuning.unheard(apart, alone, chosen.seed, progress)
-        _show_unheard(told["unheard"])
+    with contextlib.ExitStack() as stack:
+        beside = None
+        if apart:
+            # On a core of its own. Started afresh: a fork of a process with threads may hang.
+            pool = ProcessPoolExecutor(1, mp_context=get_context("spawn"))
+            beside = stack.enter_context(pool).submit(
+                tuning.unheard, apart, alone, chosen.seed, tuning.APART
+            )
+        with console.progress("Trying judgements") as progress:
+            best, trials = tuning.tune(recorded, chosen.seed, progress, tuning.WHOLE)
+        plain = tuning.as_it_is(recorded, chosen.seed)
+        _show(best, trials, plain)
+        told = _told(best, plain, chosen)
+        if beside:
+            with console.progress("Trying them fold by fold"):
+                told["unheard"] = beside.result()
+            _show_unheard(told["unheard"])
     if not chosen.dry_run:
         _keep(chosen.model, best.judging, told)
 

@@ -44,8 +44,8 @@ FEEDS_APART = (
 """What :class:`Heard` holds by feed and decision."""
 
 
-class Sounding(Protocol):
-    """What is put on air: its pieces, and its sound in blocks."""
+class Scheduled(Protocol):
+    """What is to be on air."""
 
     @property
     def seconds(self) -> float:
@@ -54,6 +54,10 @@ class Sounding(Protocol):
     @property
     def pieces(self) -> Sequence[Piece]:
         """What is on when."""
+
+
+class Sounding(Scheduled, Protocol):
+    """What is put on air, and its sound in blocks."""
 
     def blocks(self) -> Iterator[Floats]:
         """The sound, at least ``seconds`` of it."""
@@ -201,7 +205,7 @@ def of_feeds(heard: Heard, feeds: slice) -> Heard:
     return replace(heard, pieces=heard.pieces[feeds], **parts)
 
 
-def blank(metadata: ModelMetadata, programmes: Sequence[Sounding], steps: int) -> Heard:
+def blank(metadata: ModelMetadata, programmes: Sequence[Scheduled], steps: int) -> Heard:
     """What is on at each of ``steps`` decisions of each programme, and nothing said of it yet."""
     hop_s = metadata.hop / metadata.sample_rate
     feeds = len(programmes)

@@ -25,11 +25,19 @@ if TYPE_CHECKING:
 
 
 @dataclass(frozen=True)
+class Schedule:
+    """What was on when, of a programme without its sound."""
+
+    seconds: float
+    pieces: tuple[Piece, ...]
+
+
+@dataclass(frozen=True)
 class Recorded:
     """What the network answered to each hop of some programmes, and how loud they were."""
 
     metadata: ModelMetadata
-    programmes: tuple[Sounding, ...]
+    programmes: tuple[Schedule, ...]
     logits: Floats
     """``[decisions, feeds, labels]``"""
     levels: Floats
@@ -54,7 +62,8 @@ def record(
         logits[step], levels[step] = answer, rms_dbfs(audio)
         if step % 240 == 0 or step == steps - 1:
             progress(step + 1, steps)
-    return Recorded(metadata, tuple(programmes), logits, levels)
+    schedules = tuple(Schedule(each.seconds, tuple(each.pieces)) for each in programmes)
+    return Recorded(metadata, schedules, logits, levels)
 
 
 def joined(metadata: ModelMetadata, parts: Sequence[Recorded]) -> Recorded:
@@ -130,7 +139,7 @@ class _Stream:
 class AsLoud:
     """A programme again: its pieces, and in place of each hop a sample of the same level."""
 
-    programme: Sounding
+    programme: Schedule
     levels: Floats
 
     @property

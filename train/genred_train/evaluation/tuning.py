@@ -1,7 +1,7 @@
 """How to judge by a model: smoother, thresholds and what is shown, tuned on programmes.
 
-Every combination of :data:`FILTERS` is run over the recorded answers of the network, and its
-temperatures are fitted. With each a few combinations of :data:`THRESHOLDS` are tried on the
+Every combination of filters (:class:`Search`) is run over the recorded answers of the network, and
+its temperatures are fitted. With each a few combinations of :data:`THRESHOLDS` are tried on the
 daemon's own path and some of the programmes; with those filters that a listener would like best
 (:func:`liking`), many more on all of them. From the best of these it goes on step by step to a
 better one beside it, and that is recommended.
@@ -30,32 +30,45 @@ if TYPE_CHECKING:
 
     Floats = NDArray[np.float32]
 
-FILTERS: Final[dict[str, tuple[float, ...]]] = {
-    "mean_duration_s": (1.0, 2.5, 5.0, 10.0, 20.0),
-    "evidence": (0.06, 0.12, 0.18, 0.25, 0.5),
-    "kind_evidence": (1.0,),
-}
-
 THRESHOLDS: Final[dict[str, tuple[float, ...]]] = {
     "enter": (0.35, 0.42, 0.5, 0.55, 0.6, 0.65, 0.7, 0.75, 0.8),
     "exit": (0.003, 0.005, 0.01, 0.02, 0.03, 0.05, 0.1, 0.2),
     "unknown_after_s": (2.0, 4.0, 8.0),
 }
 
-TRIED: Final = (8, 48)
-"""Thresholds tried with each filter, drawn from all combinations, and with the best filters."""
 
-TRIED_APART: Final = (3, 16)
-"""The same for each fold by the others: four searches in the time of one and a half."""
+@dataclass(frozen=True)
+class Search:
+    """Where to look for a judgement, and for how long."""
 
-BEST: Final = 3
-"""How many filters those are."""
+    tried: tuple[int, int] = (8, 48)
+    """Thresholds tried with each filter, drawn from all combinations, and with the best filters."""
 
-STEPS: Final = 3
-"""How often the best of them is then asked for a better one beside it."""
+    mean_duration_s: tuple[float, ...] = (1.0, 2.5, 5.0, 10.0, 20.0)
+    evidence: tuple[float, ...] = (0.06, 0.12, 0.18, 0.25, 0.5)
+    kind_evidence: tuple[float, ...] = (1.0,)
 
-FIRST_LOOK: Final = 4
-"""Which filters are best is seen on one in so many of the programmes."""
+    best: int = 3
+    """How many filters the best are."""
+
+    steps: int = 3
+    """How often the best judgement is asked for a better one beside it."""
+
+    first_look: int = 4
+    """Which filters are best is seen on one in so many of the programmes."""
+
+    @property
+    def filters(self) -> list[dict[str, float]]:
+        """All of them."""
+        return _combinations({name: getattr(self, name) for name in FILTER})
+
+
+FILTER: Final = ("mean_duration_s", "evidence", "kind_evidence")
+"""The settings of a filter."""
+
+WHOLE: Final = Search()
+APART: Final = Search(tried=(3, 16))
+"""For each fold by the others: four searches in the time of one and a half."""
 
 LOOKED_AT_S: Final = 2.0
 """Temperatures are fitted on decisions so far apart: those between say the same again."""
@@ -112,25 +125,22 @@ def tune(
     recorded: Recorded,
     seed: int,
     progress: Callable[[int, int], None],
-    tried_with: tuple[int, int] | None = None,
+    search: Search = WHOLE,
 ) -> tuple[Trial, list[Trial]]:
-    """The best judgement found, and all that were tried on all programmes, best first.
-
-    ``tried_with`` is in place of :data:`TRIED`.
-    """
-    few, many = tried_with or TRIED
-    filters = candidates(recorded)
+    """The best judgement found, and all that were tried on all programmes, best first."""
+    few, many = search.tried
+    filters = candidates(recorded, search)
     thresholds = _combinations(THRESHOLDS)
     random = np.random.default_rng(seed)
-    some = replay.every(recorded, FIRST_LOOK)
-    last = min(BEST, len(filters))
-    done, total = 0.0, few * len(filters) / FIRST_LOOK + many * last
+    some = replay.every(recorded, search.first_look)
+    last = min(search.best, len(filters))
+    done, total = 0.0, few * len(filters) / search.first_look + many * last
 
     def tried(by: Recorded, number: int, count: int) -> list[Trial]:
         nonlocal done
         drawn = random.choice(len(thresholds), min(count, len(thresholds)), replace=False)
         found = list(_tried(by, filters[number], [thresholds[n] for n in drawn], seed))
-        done += count if by is recorded else count / FIRST_LOOK
+        done += count if by is recorded else count / search.first_look
         progress(min(round(done), round(total)), round(total))
         return found
 
@@ -139,7 +149,7 @@ def tune(
     ]
     best = sorted(range(len(filters)), key=lambda number: -likings[number])[:last]
     trials = [trial for number in best for trial in tried(recorded, number, many)]
-    for _ in range(STEPS):
+    for _ in range(search.steps):
         standing = max(trials, key=lambda trial: trial.liking).judging
         known = [trial.judging for trial in trials]
         near = [each for each in _near(standing) if standing.model_copy(update=each) not in known]
@@ -164,7 +174,7 @@ def unheard(
     parts: Sequence[Recorded],
     alone: Sequence[NDArray[np.int8]],
     seed: int,
-    progress: Callable[[int, int], None],
+    search: Search = APART,
 ) -> dict[str, Any]:
     """Figures of each part, judged as is best for the others: nothing in them was tuned on.
 
@@ -173,12 +183,8 @@ def unheard(
     """
     heard = []
     for number, part in enumerate(parts):
-
-        def told(done: int, total: int, number: int = number) -> None:
-            progress(number * total + done, len(parts) * total)
-
         others = replay.joined(part.metadata, [*parts[:number], *parts[number + 1 :]])
-        best, _ = tune(others, seed, told, TRIED_APART)
+        best, _ = tune(others, seed, lambda *_: None, search)
         model, programmes = replay.again(part, best.judging)
         heard.append(onair.listen(model, programmes, lambda *_: None))
     return noticing.collect(noticing.joined(heard), seed, np.concatenate(alone))
@@ -195,9 +201,9 @@ def _tried(
         yield Trial(advice.model_copy(update=each), noticing.collect(part, seed))
 
 
-def candidates(recorded: Recorded) -> list[Judging]:
+def candidates(recorded: Recorded, search: Search = WHOLE) -> list[Judging]:
     """All filters, with fitted temperatures."""
-    grid = _combinations(FILTERS)
+    grid = search.filters
     smoother = Smoother(recorded.metadata.labels)
     blank = onair.blank(recorded.metadata, recorded.programmes, len(recorded.logits))
     apart = max(1, round(LOOKED_AT_S / blank.hop_s))
@@ -275,7 +281,7 @@ def _combinations(values: dict[str, tuple[float, ...]]) -> list[dict[str, float]
 def as_it_is(recorded: Recorded, seed: int) -> Trial:
     """What the daemon's settings alone come to, without a recommendation."""
     by = JudgementSettings()
-    advice = Judging(**{name: getattr(by, name) for name in (*FILTERS, *THRESHOLDS)})
+    advice = Judging(**{name: getattr(by, name) for name in (*FILTER, *THRESHOLDS)})
     model, programmes = replay.again(recorded, None)
     return Trial(advice, noticing.collect(onair.listen(model, programmes, lambda *_: None), seed))
 
