@@ -88,6 +88,30 @@ def test_intervals_come_from_groups_and_not_from_windows():
     assert few["intervals"] == many["intervals"]
 
 
+def test_a_difference_is_paired():
+    """Groups that are hard for both make both worse: less than either the difference moves."""
+    random = np.random.default_rng(2)
+    truth, owners = np.repeat([0, 1], 300), np.repeat(np.arange(60), 10)
+    hard = np.repeat(random.random(60) < 0.5, 10)
+    other = np.where(hard, 1 - truth, truth)
+    one = np.where(hard & (random.random(600) < 0.2), truth, other)
+    both = [Scored(certain(said, 2), truth, owners) for said in (one, other)]
+    by, low, high = judging.difference(both[0], both[1], seed=0)["accuracy"]
+    assert by == pytest.approx((one == truth).mean() - (other == truth).mean())
+    assert 0 < low < by < high
+    alone = judging.judge(both[1], ["music"] * 2, seed=0)["intervals"]["accuracy"]
+    assert high - low < 0.5 * (alone[1] - alone[0])
+    assert judging.difference(both[1], both[0], seed=0)["accuracy"] == pytest.approx(
+        [-by, -high, -low]
+    )
+    assert judging.difference(both[0], both[0], seed=0)["macro_recall"] == [0.0, 0.0, 0.0]
+
+
+def test_a_difference_wants_the_same_items():
+    with pytest.raises(ValueError, match="not the same"):
+        judging.difference(SCORED, Scored(SCORED.probabilities, TRUTH, GROUPS[::-1]), seed=0)
+
+
 @given(st.floats(0.3, 4.0))
 def test_calibration_finds_the_temperature(truth):
     """Labels drawn from softmax(logits / T) give T back, to the error of the draw."""

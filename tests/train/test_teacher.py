@@ -88,8 +88,16 @@ def test_the_tables_say_who_is_better():
         "groups": 30,
         "labels": ["a", "b", "c"],
         "rows": both,
+        "better": {
+            "yardstick": {
+                unit: {name: [0.02, -0.01, 0.053] for name in yardstick.FIGURES}
+                for unit in ("window", "track")
+            }
+        },
     }
     table = yardstick.render(found)
+    row = next(line for line in table.splitlines() if "remembered less yardstick" in line)
+    assert row.count("+2.0 [-1.0, +5.3]") == 6
     assert table.startswith("2 of 4 folds of whole groups, 30 groups judged, 3 epochs a fold.")
     recall = both["yardstick"]["window"]["macro_recall"]
     assert f"| yardstick | {recall:.3f} [" in table

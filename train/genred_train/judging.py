@@ -160,7 +160,34 @@ def judge(scored: Scored, kinds: list[str], seed: int) -> dict[str, Any]:
     }
 
 
+def difference(one: Scored, other: Scored, seed: int) -> dict[str, list[float]]:
+    """How much better ``one`` is than ``other`` at the same items: each figure and its interval.
+
+    Paired: both are judged on the same groups each time that groups are drawn.
+    """
+    if not np.array_equal(one.truth, other.truth) or not np.array_equal(one.groups, other.groups):
+        raise ValueError("the items are not the same")
+    labels = one.probabilities.shape[1]
+    mine, theirs = (
+        _figures(confusion(each.truth, each.guesses, labels)[None]) for each in (one, other)
+    )
+    drawn, beside = (_drawn(each, each.guesses, seed) for each in (one, other))
+    return {
+        name: [
+            float(mine[name][0] - theirs[name][0]),
+            *np.percentile(drawn[name] - beside[name], INTERVAL).tolist(),
+        ]
+        for name in mine
+    }
+
+
 def _intervals(scored: Scored, guesses: Ints, seed: int) -> dict[str, list[float]]:
+    drawn = _drawn(scored, guesses, seed)
+    return {name: np.percentile(values, INTERVAL).tolist() for name, values in drawn.items()}
+
+
+def _drawn(scored: Scored, guesses: Ints, seed: int) -> dict[str, Floats]:
+    """Figures of each bootstrap sample of groups, ``[RESAMPLES]``."""
     labels = scored.probabilities.shape[1]
     names, inverse = np.unique(scored.groups, return_inverse=True)
     matrices = np.zeros((names.size, labels, labels))
@@ -175,12 +202,16 @@ def _intervals(scored: Scored, guesses: Ints, seed: int) -> dict[str, list[float
         times = np.zeros((RESAMPLES, members.size))
         np.add.at(times, (np.arange(RESAMPLES)[:, None], drawn), 1)
         totals += np.tensordot(times, matrices[members], axes=1)
-    hits = np.diagonal(totals, axis1=1, axis2=2).sum(axis=1)
-    precision, recall, f1 = rates(totals)
-    figures = {
-        "accuracy": hits / totals.sum(axis=(1, 2)),
-        "macro_precision": macro(precision, totals),
-        "macro_recall": macro(recall, totals),
-        "macro_f1": macro(f1, totals),
+    return _figures(totals)
+
+
+def _figures(matrices: NDArray[Any]) -> dict[str, Floats]:
+    """Figures of each confusion of ``[draws, labels, labels]``."""
+    hits = np.diagonal(matrices, axis1=1, axis2=2).sum(axis=1)
+    precision, recall, f1 = rates(matrices)
+    return {
+        "accuracy": hits / matrices.sum(axis=(1, 2)),
+        "macro_precision": macro(precision, matrices),
+        "macro_recall": macro(recall, matrices),
+        "macro_f1": macro(f1, matrices),
     }
-    return {name: np.percentile(values, INTERVAL).tolist() for name, values in figures.items()}

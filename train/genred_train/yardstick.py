@@ -20,7 +20,8 @@ if TYPE_CHECKING:
 
     from genred_train.console import Console
     from genred_train.data.corpus import Corpus
-    from genred_train.evaluation.folds import Plan
+    from genred_train.evaluation.folds import Fold, Plan
+    from genred_train.teacher.yardstick import Yardstick
 
 _NEEDED = ("torch", "torchaudio", "onnxruntime", "ai_edge_litert")
 
@@ -97,12 +98,11 @@ def compare(plan: Plan, console: Console) -> dict[str, Any]:
     returns. Raises what training and the teacher raise.
     """
     from genred_train import judging
-    from genred_train.data import corpus as corpora
     from genred_train.evaluation import folds
     from genred_train.teacher import yamnet, yardstick
 
-    student = folds.cross_validate(plan, console)
-    corpus = corpora.load(plan.recipe, plan.data, plan.cache, console)
+    corpus, done = folds.trained(plan, console)
+    student = folds.collect(plan, corpus, done)
     assert plan.teacher is not None
     with console.progress("Asking the teacher") as progress:
         recordings = [entry.stored for entry in corpus.entries]
@@ -128,6 +128,7 @@ def compare(plan: Plan, console: Console) -> dict[str, Any]:
             ]
         ),
     }
+    better = {}
     for name, made in (("yardstick", True), ("yardstick, real recordings alone", False)):
         with console.progress(name) as progress:
             answers = []
@@ -136,6 +137,7 @@ def compare(plan: Plan, console: Console) -> dict[str, Any]:
                 answers.append(yardstick.judged(part, embedded, known, window))
                 progress(number + 1, len(parts))
         rows[name] = judged(answers)
+        better[name] = _better(corpus, done, yardstick.pooled(answers), plan.seed)
     return {
         "folds": plan.count,
         "folds_judged": len(parts),
@@ -144,6 +146,30 @@ def compare(plan: Plan, console: Console) -> dict[str, Any]:
         "seconds": [fold["seconds"] for fold in student["folds"]],
         "labels": corpus.label_names,
         "rows": rows,
+        "better": better,
+    }
+
+
+def _better(
+    corpus: Corpus, done: Sequence[Fold], beside: Yardstick, seed: int
+) -> dict[str, dict[str, list[float]]]:
+    """By how much what is remembered is better, per window and track, with intervals."""
+    import numpy as np
+
+    from genred_train import judging
+    from genred_train.evaluation import folds
+
+    mine, positions = folds.pooled(corpus, done)
+    # Recordings come in the same order to both, and windows of each.
+    if not np.array_equal(positions, beside.positions):
+        raise ValueError("the windows are not the same")
+    return {
+        "window": judging.difference(mine, beside.scored, seed),
+        "track": judging.difference(
+            judging.by_track(mine, positions),
+            judging.by_track(beside.scored, positions),
+            seed,
+        ),
     }
 
 
@@ -192,6 +218,14 @@ def render(found: dict[str, Any]) -> str:
             for low, high in [row[unit]["intervals"][figure]]
         ]
         lines.append([name, *cells, f"{row['window']['ece']:.3f}"])
+    for name, figures in found.get("better", {}).items():
+        cells = [
+            f"{100 * figures[unit][figure][0]:+.1f} [{100 * low:+.1f}, {100 * high:+.1f}]"
+            for unit in ("window", "track")
+            for figure in FIGURES
+            for low, high in [figures[unit][figure][1:]]
+        ]
+        lines.append([f"remembered less {name}, in points", *cells, ""])
     table = "\n".join("| " + " | ".join(line) + " |" for line in lines)
     labels = [["recall of", *found["rows"]], ["---"] * (1 + len(found["rows"]))]
     for number, label in enumerate(found["labels"]):

@@ -23,6 +23,8 @@ from genred_train.judging import Scored
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Mapping, Sequence
 
+    from numpy.typing import NDArray
+
     from genred_train.console import Console
     from genred_train.data.catalogue import SplitName
     from genred_train.data.corpus import Corpus
@@ -151,6 +153,14 @@ def fold_of(corpus: Corpus, dealt: Mapping[str, int], number: int, plan: Plan) -
 def cross_validate(plan: Plan, console: Console) -> dict[str, Any]:
     """Train and judge every fold; returns pooled figures, those of folds, mean and spread.
 
+    See :func:`trained`.
+    """
+    return collect(plan, *trained(plan, console))
+
+
+def trained(plan: Plan, console: Console) -> tuple[Corpus, list[Fold]]:
+    """The corpus, and every fold with what its model says of it, corrected by the others.
+
     With ``plan.out`` the folders ``fold-N`` keep each fold's model and answers, and a fold that
     is whole there is not trained again. Raises :class:`InputError` if a label has too few
     groups.
@@ -171,7 +181,11 @@ def cross_validate(plan: Plan, console: Console) -> dict[str, Any]:
             else:
                 console.note(f"fold {number + 1} of {plan.count}: taken from {folder}")
             done.append(fold)
-    return _collect(corpus, plan, done)
+    if plan.recipe.training.learn_validation and len(done) > 1:
+        # No split was left for it: each fold is calibrated by what was said of the others.
+        by_others = _by_others(done, corpus)
+        done = [_corrected(fold, by) for fold, by in zip(done, by_others, strict=True)]
+    return corpus, done
 
 
 def parts(corpus: Corpus, plan: Plan) -> Iterator[Corpus]:
@@ -271,20 +285,22 @@ def _run(corpus: Corpus, plan: Plan, folder: Path, console: Console) -> Fold:
     return fold
 
 
-def _collect(corpus: Corpus, plan: Plan, done: Sequence[Fold]) -> dict[str, Any]:
-    kinds = [label.kind.value for label in corpus.labels]
-    if plan.recipe.training.learn_validation and len(done) > 1:
-        # No split was left for it: each fold is calibrated by what was said of the others.
-        done = [
-            _corrected(fold, by) for fold, by in zip(done, _by_others(done, corpus), strict=True)
-        ]
+def pooled(corpus: Corpus, done: Sequence[Fold]) -> tuple[Scored, NDArray[np.int64]]:
+    """All folds as one, and which recording each window is of."""
     scored = [listening.scored(fold.answers, corpus, fold.temperature) for fold in done]
-    positions = np.concatenate([fold.answers.positions for fold in done])
-    pooled = Scored(
+    together = Scored(
         np.concatenate([each.probabilities for each in scored]),
         np.concatenate([each.truth for each in scored]),
         np.concatenate([each.groups for each in scored]),
     )
+    return together, np.concatenate([fold.answers.positions for fold in done])
+
+
+def collect(plan: Plan, corpus: Corpus, done: Sequence[Fold]) -> dict[str, Any]:
+    """What :func:`cross_validate` returns, of folds that are :func:`trained`."""
+    kinds = [label.kind.value for label in corpus.labels]
+    scored = [listening.scored(fold.answers, corpus, fold.temperature) for fold in done]
+    whole, positions = pooled(corpus, done)
     folds: list[dict[str, Any]] = [
         {
             "best_epoch": fold.best_epoch,
@@ -302,7 +318,7 @@ def _collect(corpus: Corpus, plan: Plan, done: Sequence[Fold]) -> dict[str, Any]
         "data": {
             "fingerprint": corpus.fingerprint,
             "recordings": int(np.unique(positions).size),
-            "groups": int(np.unique(pooled.groups).size),
+            "groups": int(np.unique(whole.groups).size),
             "labels_missing": [],
         },
         "folds": folds,
@@ -312,7 +328,7 @@ def _collect(corpus: Corpus, plan: Plan, done: Sequence[Fold]) -> dict[str, Any]
             for unit in figures.UNITS
         },
         "warnings": [],
-        **figures.judge(pooled, positions, kinds, plan.seed),
+        **figures.judge(whole, positions, kinds, plan.seed),
     }
 
 
