@@ -92,21 +92,45 @@ def test_what_was_before_the_window_is_remembered():
     torch.testing.assert_close(by_itself[0], by_itself[1])
 
 
-def test_patience_keeps_opinions_for_longer_once_it_is_trained():
-    """While the gate learns it makes no difference; afterwards they follow more slowly."""
+def test_patience_keeps_units_for_longer_once_it_is_trained():
+    """While the gates learn it makes no difference; afterwards what is held follows more slowly."""
     frames = torch.randn(2, 64, 78 + 6 * STEP)
-    hasty, patient = network(opinions=1.0), network(opinions=1.0, patience=2.0)
+    hasty, patient = network(), network(patience=2.0)
     patient.load_state_dict(hasty.state_dict())
     with torch.no_grad():
         for made in (hasty, patient):
             made.gate.train()
+            # Logits of what is held alone, each unit by itself.
+            made.answer = nn.Linear(made.vector_size + made.units, made.units, bias=False)
+            made.answer.weight.zero_()
+            made.answer.weight[:, made.vector_size :] = torch.eye(made.units)
         alike = [made.listen(frames, STEP).logits for made in (hasty, patient)]
         for made in (hasty, patient):
             made.eval()
-        soon, late = (made.listen(frames, STEP).experts[1] for made in (hasty, patient))
+        soon, late = (made.listen(frames, STEP).logits for made in (hasty, patient))
     torch.testing.assert_close(*alike)
     torch.testing.assert_close(soon[:, 0], late[:, 0])
-    assert ((late[:, 1] - late[:, 0]).abs() < (soon[:, 1] - soon[:, 0]).abs()).all()
+    assert ((late[:, 1] - late[:, 0]).abs() <= (soon[:, 1] - soon[:, 0]).abs()).all()
+    assert (late[:, 1] - late[:, 0]).abs().sum() < 0.8 * (soon[:, 1] - soon[:, 0]).abs().sum()
+
+
+@pytest.mark.parametrize(("opening", "rise"), [(-6.5, 6.0), (-2.0, 0.0), (0.5, 3.0)])
+def test_opinions_follow_by_how_far_they_are_from_what_is_held(opening, rise):
+    """One gate for all of them: its logit is the first number and so many times the distance."""
+    made = network(opinions=1.0, opinion_gate=(opening, rise))
+    frames = torch.randn(2, 64, 78 + 6 * STEP)
+    with torch.no_grad():
+        made.opinion.weight.mul_(0.3)  # distances of about one, as between real opinions
+        said = made.listen(frames, STEP)
+    assert said.opinions is not None
+    assert said.known is not None
+    held = (said.logits - said.known - made.opinion_mean) / made.opinion_scale
+    before, told = held[:, :-1], said.opinions[:, 1:]
+    distance = (told - before).norm(dim=-1, keepdim=True)
+    share = torch.sigmoid(opening + rise * distance)
+    assert share.std() > 0.01 or not rise
+    torch.testing.assert_close(held[:, 0], said.opinions[:, 0])
+    torch.testing.assert_close(held[:, 1:], before + share * (told - before), atol=1e-5, rtol=1e-4)
 
 
 def test_labels_do_not_touch_opinions():
@@ -115,8 +139,7 @@ def test_labels_do_not_touch_opinions():
     made.train()
     said = made.listen(torch.randn(2, 64, 78 + 3 * STEP), STEP)
     assert said.opinions is not None
-    known, opined = said.experts
-    (known.square().sum() + opined.square().sum()).backward()
+    (said.known.square().sum() + said.logits.square().sum()).backward()
     assert made.opinion.weight.grad is None
     assert made.gate.weight.grad is not None
     said = made.listen(torch.randn(2, 64, 78 + 3 * STEP), STEP)
@@ -150,13 +173,13 @@ def test_other_labels_begin_with_the_gates_of_what_is_remembered(labels):
     with torch.no_grad():
         # Without what opinions have to do with it, both remember the same.
         for each in (before, made):
-            each.gate.weight[:units, units : each.memory] = 0.0
-            each.gate.weight[:units, each.memory + units :] = 0.0
+            each.gate.weight[:, units : each.memory] = 0.0
+            each.gate.weight[:, each.memory + units :] = 0.0
             each.answer.weight.copy_(torch.ones_like(each.answer.weight))
             each.answer.bias.zero_()
-        one, other = (each.listen(frames, STEP).experts[0][..., :3] for each in (before, made))
+        one, other = (each.listen(frames, STEP).known[..., :3] for each in (before, made))
     torch.testing.assert_close(one, other)
-    torch.testing.assert_close(body["gate.bias"][units:], fresh["gate.bias"][units:])
+    torch.testing.assert_close(body["gate.bias"], before.gate.bias.detach())
 
 
 def test_an_opinion_is_added_as_the_logits_that_it_is():
@@ -167,9 +190,8 @@ def test_an_opinion_is_added_as_the_logits_that_it_is():
     made.take_opinions(mean, scale)
     with torch.no_grad():
         said = made.listen(frames, STEP)
-    known, opined = said.experts
-    torch.testing.assert_close(opined, said.opinions / scale + mean)
-    torch.testing.assert_close(said.logits, known + 0.5 * opined)
+    opined = said.opinions / scale + mean
+    torch.testing.assert_close(said.logits, said.known + 0.5 * opined)
 
 
 def test_the_file_is_what_was_trained_and_half_the_size(tmp_path):

@@ -70,10 +70,10 @@ class Pupil(nn.Module):
             nn.init.zeros_(self.view.weight)
             nn.init.zeros_(self.view.bias)
 
-    def forward(self, logmel: Tensor) -> tuple[list[Tensor], Tensor | None]:
-        """What learns labels, ``[batch, decisions, labels]`` each, and predictions of a teacher."""
+    def forward(self, logmel: Tensor) -> tuple[Tensor, Tensor | None]:
+        """What learns labels, ``[batch, decisions, labels]``, and predictions of a teacher."""
         said = self.network.listen(logmel, self.hop)
-        learning = [each.float() for each in said.experts or (said.logits,)]
+        learning = (said.logits if said.known is None else said.known).float()
         if self.view is None:
             return learning, None
         view = self.view(said.vectors.float()).float()
@@ -233,14 +233,12 @@ class Passages(Crops):
 
     def loss(self, answers: Any, wanted: Any) -> Tensor:
         """Cross-entropy of the decisions, and the squared distance to the teacher's embedding."""
-        learning: list[Tensor]
-        learning, view = answers
+        logits: Tensor
+        logits, view = answers
         smoothing = self.recipe.training.label_smoothing
         targets = wanted.targets * (1 - smoothing) + smoothing / wanted.targets.shape[-1]
-        total = torch.zeros((), device=targets.device)
-        for logits in learning:
-            each = -(targets * torch.log_softmax(logits, -1)).sum(-1)
-            total = total + (each * wanted.weights).sum() / wanted.weights.sum().clamp(min=1.0)
+        each = -(targets * torch.log_softmax(logits, -1)).sum(-1)
+        total: Tensor = (each * wanted.weights).sum() / wanted.weights.sum().clamp(min=1.0)
         if view is not None:
             distance = (view - wanted.lessons).square().sum(-1)
             counts = wanted.weights * wanted.taught

@@ -26,9 +26,8 @@ class Said:
     opinions: Tensor | None = None
     """``[batch, decisions, labels]``: what a teacher would make of it, if the network tells."""
 
-    experts: tuple[Tensor, ...] = ()
-    """Logits that are to learn from labels each for itself; the logits are made of them. None
-    where the logits learn."""
+    known: Tensor | None = None
+    """That part of the logits that is to learn from labels, if not all of them are."""
 
 
 Normalisation = Literal["bands", "window", "none"]

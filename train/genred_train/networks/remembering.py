@@ -8,9 +8,10 @@ Zhou et al., 2016, without its forget gate on the inside), is what is *remembere
 a linear function of both, so that it can say something after one second and more after ten.
 
 With a teacher there is a second way to the logits: the network predicts what the teacher makes of
-each second, and remembers that in the same way. Labels teach it how long, and nothing else. Both
-are trained apart, each as if it were alone, and added in the end (a product of experts: Hinton,
-2002). Labels of few recordings are soon known by heart; what the teacher has to say is not.
+each second, and remembers that too, behind one gate that opens by the distance between what is
+predicted now and what is remembered. Nothing of it learns from labels. Both are trained apart, and
+added in the end (a product of experts: Hinton, 2002). Labels of few recordings are soon known by
+heart; what the teacher has to say is not.
 """
 
 from __future__ import annotations
@@ -27,10 +28,8 @@ from genred_train.networks.stages import Convolution, JoinBands, Separable, band
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
-# The gates' first bias: a fifth of the memory is new after a step of a quarter of a second, and of
-# the opinions a fourteenth.
+# The gates' first bias: a fifth of the memory is new after a step of a quarter of a second.
 _GATE_BIAS = -1.4
-_OPINION_GATE_BIAS = -2.5
 
 
 class Options(BaseModel):
@@ -57,10 +56,14 @@ class Options(BaseModel):
     """Weight in the logits of the teacher's opinion as it is remembered (see
     ``teaching.opinions``); 0 for a network that does not know it."""
 
+    opinion_gate: tuple[float, float] = (-6.5, 6.0)
+    """What opens the gate of opinions, as a logit: this, and so many times the distance between
+    opinion and memory. Of recordings it has learnt from the network guesses the teacher's opinion
+    better than of others; a gate that learnt from labels would find that less of it needs to be
+    remembered than does."""
+
     patience: float = Field(default=0.0, ge=0)
-    """Once it is trained, taken off what opens the gates of opinions. Of recordings it has learnt
-    from it guesses the teacher's opinion better than of others, and finds that less of it needs to
-    be remembered than does."""
+    """Once it is trained, taken off what opens the gates of units, for the same reason."""
 
     dropout: float = Field(default=0.2, ge=0, lt=1)
     """How much of what is heard and remembered is dropped in training."""
@@ -72,7 +75,6 @@ class Remembering(StreamableNetwork, Remembers):
     label_gradient = 1.0
     opinion_scale: Tensor
     opinion_mean: Tensor
-    held_back: Tensor
 
     def __init__(self, n_mels: int, frames: int, labels: int, options: Options) -> None:
         super().__init__()
@@ -113,12 +115,9 @@ class Remembering(StreamableNetwork, Remembers):
         self.memory = options.memory + self.opinions if options.memory else 0
         if self.memory:
             self.candidate = nn.Linear(options.hidden, options.memory)
-            self.gate = nn.Linear(2 * self.memory, self.memory)
-            nn.init.constant_(self.gate.bias[: self.units], _GATE_BIAS)
-            nn.init.constant_(self.gate.bias[self.units :], _OPINION_GATE_BIAS)
-            held_back = torch.zeros(self.memory)
-            held_back[self.units :] = options.patience
-            self.register_buffer("held_back", held_back, persistent=False)
+            self.gate = nn.Linear(2 * self.memory, self.units)
+            nn.init.constant_(self.gate.bias, _GATE_BIAS)
+            self.opinion_gate, self.patience = options.opinion_gate, options.patience
         self.answer = nn.Linear(options.hidden + options.memory, labels)
         self.settle()
 
@@ -137,17 +136,14 @@ class Remembering(StreamableNetwork, Remembers):
         body = super().body(weights)
         if not self.opinions or not self.units or "gate.weight" not in body:
             return body
-        theirs, bias = body["gate.weight"], body["gate.bias"]
-        own, other = self.units, len(theirs)
-        if theirs.shape != (other, 2 * other) or other < own:
+        theirs = body["gate.weight"]
+        own, other = self.units, theirs.shape[1] // 2
+        if len(theirs) != own or other < own:
             return body
-        gates = self.gate.weight.detach().clone()
-        gates[:own] = 0.0
+        gates = torch.zeros_like(self.gate.weight)
         for mine, place in ((0, 0), (self.memory, other)):
-            gates[:own, mine : mine + own] = theirs[:own, place : place + own]
-        opening = self.gate.bias.detach().clone()
-        opening[:own] = bias[:own]
-        return body | {"gate.weight": gates, "gate.bias": opening}
+            gates[:, mine : mine + own] = theirs[:, place : place + own]
+        return body | {"gate.weight": gates}
 
     @property
     def vector_size(self) -> int:
@@ -186,10 +182,7 @@ class Remembering(StreamableNetwork, Remembers):
         if self.memory:
             held = self._remember(held)
         known, opined = self._answers(self.dropout, heard, held)
-        logits = self._together(known, opined)
-        if opined is None:
-            return Said(logits, now)
-        return Said(logits, now, opinions, (known, opined))
+        return Said(self._together(known, opined), now, opinions, known)
 
     def take_opinions(self, mean: Tensor, scale: Tensor) -> None:
         """Know how opinions are told: as logits less ``mean``, times ``scale`` (``[labels]``)."""
@@ -256,7 +249,12 @@ class Remembering(StreamableNetwork, Remembers):
         opening = self.gate(torch.cat([candidate, new.abs()], dim=1)).float()
         # Asked of the gate: while what remembers learns on, the network itself rests.
         if not self.gate.training:
-            opening = opening - self.held_back
+            opening = opening - self.patience
+        if self.opinions:
+            distance = new[:, self.units :].square().sum(dim=1, keepdim=True).sqrt()
+            first, rise = self.opinion_gate
+            opinions = (first + rise * distance).expand(-1, self.opinions)
+            opening = torch.cat([opening, opinions], dim=1)
         return before + torch.sigmoid(opening) * new
 
 
