@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from numpy.typing import NDArray
 
 from genred.judgement.pooling import logs, pooled
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
 
 # Bins of the expected calibration error; Guo et al., 2017, use fifteen.
 ECE_BINS = 15
@@ -40,6 +43,15 @@ def softmax(logits: NDArray[Any], temperature: float = 1.0) -> Floats:
     scaled = logits.astype(np.float64) / temperature
     powers = np.exp(scaled - scaled.max(axis=-1, keepdims=True))
     return np.asarray(powers / powers.sum(axis=-1, keepdims=True))
+
+
+def joined(parts: Sequence[Scored]) -> Scored:
+    """All parts as one."""
+    return Scored(
+        np.concatenate([part.probabilities for part in parts]),
+        np.concatenate([part.truth for part in parts]),
+        np.concatenate([part.groups for part in parts]),
+    )
 
 
 def by_track(windows: Scored, tracks: Ints) -> Scored:

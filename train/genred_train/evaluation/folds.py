@@ -18,7 +18,7 @@ from genred_train import recipe as recipes
 from genred_train.calibration import Correction, fit_correction
 from genred_train.evaluation import figures, listening
 from genred_train.evaluation.listening import Answers
-from genred_train.judging import Scored
+from genred_train.judging import Scored, joined
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Mapping, Sequence
@@ -288,19 +288,14 @@ def _run(corpus: Corpus, plan: Plan, folder: Path, console: Console) -> Fold:
 def pooled(corpus: Corpus, done: Sequence[Fold]) -> tuple[Scored, NDArray[np.int64]]:
     """All folds as one, and which recording each window is of."""
     scored = [listening.scored(fold.answers, corpus, fold.temperature) for fold in done]
-    together = Scored(
-        np.concatenate([each.probabilities for each in scored]),
-        np.concatenate([each.truth for each in scored]),
-        np.concatenate([each.groups for each in scored]),
-    )
-    return together, np.concatenate([fold.answers.positions for fold in done])
+    return joined(scored), np.concatenate([fold.answers.positions for fold in done])
 
 
 def collect(plan: Plan, corpus: Corpus, done: Sequence[Fold]) -> dict[str, Any]:
     """What :func:`cross_validate` returns, of folds that are :func:`trained`."""
     kinds = [label.kind.value for label in corpus.labels]
     scored = [listening.scored(fold.answers, corpus, fold.temperature) for fold in done]
-    whole, positions = pooled(corpus, done)
+    whole, positions = joined(scored), np.concatenate([fold.answers.positions for fold in done])
     folds: list[dict[str, Any]] = [
         {
             "best_epoch": fold.best_epoch,

@@ -11,9 +11,8 @@ from typing import TYPE_CHECKING
 import numpy as np
 import torch
 
-from genred_train import scoring
+from genred_train import judging, scoring
 from genred_train.evaluation.folds import validation
-from genred_train.judging import Scored
 from genred_train.teacher import classifier, yamnet
 from genred_train.teacher.classifier import Classifier, Examples
 
@@ -24,6 +23,7 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
     from genred_train.data.corpus import Corpus
+    from genred_train.judging import Scored
 
 # At most so many frames of each recording, evenly spread, are fitted on: neighbours are alike.
 _FRAMES_A_RECORDING = 24
@@ -135,10 +135,6 @@ def judged(
 
 def pooled(folds: Sequence[Yardstick]) -> Yardstick:
     """All folds as one."""
-    scored = Scored(
-        np.concatenate([fold.scored.probabilities for fold in folds]),
-        np.concatenate([fold.scored.truth for fold in folds]),
-        np.concatenate([fold.scored.groups for fold in folds]),
-    )
+    scored = judging.joined([fold.scored for fold in folds])
     positions = np.concatenate([fold.positions for fold in folds])
     return replace(folds[0], scored=scored, positions=positions)
