@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import json
+import os
 from collections import Counter
+from typing import Any
 
 import numpy as np
 import pytest
@@ -172,6 +174,13 @@ def test_cross_validation_from_the_command_line(tmp_path, capsys, monkeypatch):
     )
 
 
+class Deadly:
+    """Ends the process that it is sent to."""
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        return os._exit, (9,)
+
+
 @pytest.mark.slow
 def test_who_learns_from_validation_is_calibrated_by_folds(tmp_path, capsys, monkeypatch):
     """The temperature and the judgement come from what the folds' models said of their folds."""
@@ -208,7 +217,9 @@ def test_who_learns_from_validation_is_calibrated_by_folds(tmp_path, capsys, mon
     assert "| validation, windows |" not in told
 
     capsys.readouterr()
-    assert tune.main([str(run), *where, "--folds", str(out), "--hours", "0.2"]) == 0
+    tuned = [str(run), *where, "--folds", str(out), "--hours", "0.2"]
+    _ended_from_outside(tuned, run / "model.onnx", capsys, monkeypatch)
+    assert tune.main(tuned) == 0
     assert "each fold judged by the others" in capsys.readouterr().out
     told = json.loads((run / "metrics.json").read_text())["tuning"]
     assert (told["split"], told["unheard"]["groups"] > 6) == ("folds", True)
@@ -225,6 +236,16 @@ def test_who_learns_from_validation_is_calibrated_by_folds(tmp_path, capsys, mon
     audio = np.random.default_rng(1).normal(0, 0.1, (1, 4000)).astype(np.float32)
     said = [load_model(each).step(audio, load_model(each).new_state(1))[0] for each in (run, plain)]
     assert said[0] - said[1] == pytest.approx(shifts[None], abs=1e-4)
+
+
+def _ended_from_outside(tuned, model, capsys, monkeypatch) -> None:
+    """It is told in a line if the process beside is ended, and the model is as it was."""
+    before = model.read_bytes()
+    with monkeypatch.context() as patched:
+        patched.setattr(tuning, "unheard", Deadly())
+        assert tune.main(tuned) == 75
+    assert "ended from outside" in capsys.readouterr().err
+    assert model.read_bytes() == before
 
 
 def test_what_learns_from_validation_chooses_nothing_by_it():

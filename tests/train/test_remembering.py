@@ -63,7 +63,8 @@ def metadata(step: Step) -> ModelMetadata:
 @pytest.mark.parametrize("opinions", [0.7, 0.0], ids=["opinions", "none"])
 def test_a_stream_is_the_whole_passage(opinions, memory, hop):
     """Step after step gives the decisions that training sees of a passage at once."""
-    made = network(memory=memory, opinions=opinions, patience=opinions)
+    made = network(memory=memory, opinions=opinions, patience=opinions, caution=opinions)
+    made.shift(torch.randn(5))
     frames = torch.randn(3, 64, hop * 11)
     kept = [torch.zeros(3, *shape) for shape in made.memory_shapes(hop)]
     assert all(each.numel() for each in kept)
@@ -104,6 +105,7 @@ def test_patience_keeps_units_for_longer_once_it_is_trained():
             made.answer = nn.Linear(made.vector_size + made.units, made.units, bias=False)
             made.answer.weight.zero_()
             made.answer.weight[:, made.vector_size :] = torch.eye(made.units)
+            made.shifts = torch.zeros(made.units)
         alike = [made.listen(frames, STEP).logits for made in (hasty, patient)]
         for made in (hasty, patient):
             made.eval()
@@ -112,6 +114,24 @@ def test_patience_keeps_units_for_longer_once_it_is_trained():
     torch.testing.assert_close(soon[:, 0], late[:, 0])
     assert ((late[:, 1] - late[:, 0]).abs() <= (soon[:, 1] - soon[:, 0]).abs()).all()
     assert (late[:, 1] - late[:, 0]).abs().sum() < 0.8 * (soon[:, 1] - soon[:, 0]).abs().sum()
+
+
+def test_caution_is_less_sure_of_the_first_seconds_once_it_is_trained():
+    """Logits of one second are divided by 1.6, of two by 1.3, of ten by 1.06; shifts are not."""
+    frames = torch.randn(2, 64, 78 + 36 * STEP)
+    bold, careful, shifts = network(), network(caution=0.6), torch.randn(5)
+    careful.load_state_dict(bold.state_dict())
+    with torch.no_grad():
+        for made in (bold, careful):
+            made.gate.train()
+        alike = [made.listen(frames, STEP).logits for made in (bold, careful)]
+        for made in (bold, careful):
+            made.shift(shifts)
+            made.eval()
+        plain, less = (made.listen(frames, STEP).logits - shifts for made in (bold, careful))
+    torch.testing.assert_close(*alike)
+    for decision, by in ((0, 1.6), (4, 1.3), (36, 1.06)):
+        torch.testing.assert_close(less[:, decision] * by, plain[:, decision])
 
 
 @pytest.mark.parametrize(("opening", "rise"), [(-6.5, 6.0), (-2.0, 0.0), (0.5, 3.0)])

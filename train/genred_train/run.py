@@ -240,7 +240,9 @@ def fit(
     if material is not None and recipe.settling.epochs and not trainer.stopped:
         seconds += _settle(trainer, material, folder, console)
     correction, by = _calibrated(recipe, trainer, data, options)
-    _shift(best, correction)
+    if correction.shifts.any():
+        with torch.no_grad():
+            best.shift(torch.from_numpy(correction.shifts).to(device))
     # From here on the network is what is written: folded, and rounded where that is small.
     network = lean.rounded(best) if material else best
     return Fitted(network, correction.temperature, trainer, seconds, by, correction.shifts.tolist())
@@ -281,14 +283,6 @@ def _calibrated(
     from genred_train.evaluation import folds
 
     return folds.correction(recipe, data, options.folds), "cross-validation"
-
-
-@torch.no_grad()
-def _shift(network: Network, correction: Correction) -> None:
-    """Build the shifts into the layer whose output is the logits."""
-    if correction.shifts.any():
-        bias = network.get_submodule(network.logits_layer).get_parameter("bias")
-        bias.add_(torch.from_numpy(correction.shifts).to(bias))
 
 
 def make(folder: Path) -> None:

@@ -6,16 +6,18 @@ import argparse
 import contextlib
 import sys
 from concurrent.futures import ProcessPoolExecutor
+from concurrent.futures.process import BrokenProcessPool
 from dataclasses import replace
 from multiprocessing import get_context
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from genred.errors import InputError, UsageError
+from genred.errors import InputError, TemporaryError, UsageError
 from genred_train.entry import Parser, answer, need
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
+    from concurrent.futures import Future
 
     import numpy as np
     from numpy.typing import NDArray
@@ -122,10 +124,21 @@ def _tune(chosen: argparse.Namespace) -> None:
         told = _told(best, plain, chosen)
         if beside:
             with console.progress("Trying them fold by fold"):
-                told["unheard"] = beside.result()
+                told["unheard"] = _waited_for(beside)
             _show_unheard(told["unheard"])
     if not chosen.dry_run:
         _keep(chosen.model, best.judging, told)
+
+
+def _waited_for(beside: Future[dict[str, Any]]) -> dict[str, Any]:
+    try:
+        return beside.result()
+    except BrokenProcessPool:
+        raise TemporaryError(
+            "the process that tried judgements fold by fold was ended from outside, perhaps for "
+            "want of memory; the model is as it was",
+            "tune again with more memory free, or over fewer --hours",
+        ) from None
 
 
 def _by_folds(

@@ -90,6 +90,10 @@ class Network(nn.Module, abc.ABC):
             raise ValueError("the network has no linear layer for its logits")
         return str(linear[-1])
 
+    def shift(self, by: Tensor) -> None:
+        """From now on add ``by`` to the logits: here, built into the layer that they come from."""
+        self.get_submodule(self.logits_layer).get_parameter("bias").add_(by)
+
     @property
     def of_labels(self) -> tuple[str, ...]:
         """How the names of all tensors begin that mean something for these labels alone."""

@@ -31,6 +31,9 @@ if TYPE_CHECKING:
 # The gates' first bias: a fifth of the memory is new after a step of a quarter of a second.
 _GATE_BIAS = -1.4
 
+# Windows after which what was heard is no longer counted.
+_LISTENED = 240
+
 
 class Options(BaseModel):
     """What a recipe may set under ``[network.options]``."""
@@ -65,6 +68,10 @@ class Options(BaseModel):
     patience: float = Field(default=0.0, ge=0)
     """Once it is trained, taken off what opens the gates of units, for the same reason."""
 
+    caution: float = Field(default=0.0, ge=0)
+    """Once it is trained, logits are divided by 1 and this for each second heard: who has heard
+    one second is less sure of it than who has heard ten."""
+
     dropout: float = Field(default=0.2, ge=0, lt=1)
     """How much of what is heard and remembered is dropped in training."""
 
@@ -75,6 +82,7 @@ class Remembering(StreamableNetwork, Remembers):
     label_gradient = 1.0
     opinion_scale: Tensor
     opinion_mean: Tensor
+    shifts: Tensor
 
     def __init__(self, n_mels: int, frames: int, labels: int, options: Options) -> None:
         super().__init__()
@@ -118,13 +126,19 @@ class Remembering(StreamableNetwork, Remembers):
             self.gate = nn.Linear(2 * self.memory, self.units)
             nn.init.constant_(self.gate.bias, _GATE_BIAS)
             self.opinion_gate, self.patience = options.opinion_gate, options.patience
+            self.caution = options.caution
         self.answer = nn.Linear(options.hidden + options.memory, labels)
+        self.register_buffer("shifts", torch.zeros(labels), persistent=False)
         self.settle()
 
     @property
     def logits_layer(self) -> str:
         """The layer whose output is the logits."""
         return "answer"
+
+    def shift(self, by: Tensor) -> None:
+        """From now on add ``by`` to the logits, however many seconds were heard."""
+        self.shifts.add_(by)
 
     @property
     def of_labels(self) -> tuple[str, ...]:
@@ -182,7 +196,12 @@ class Remembering(StreamableNetwork, Remembers):
         if self.memory:
             held = self._remember(held)
         known, opined = self._answers(self.dropout, heard, held)
-        return Said(self._together(known, opined), now, opinions, known)
+        logits = self._together(known, opined)
+        if self.memory:
+            needed = self._whole(hop)
+            steps = torch.arange(needed, needed + count, device=logits.device)
+            logits = logits * self._sure(steps.unsqueeze(1), needed)
+        return Said(logits + self.shifts, now, opinions, known)
 
     def take_opinions(self, mean: Tensor, scale: Tensor) -> None:
         """Know how opinions are told: as logits less ``mean``, times ``scale`` (``[labels]``)."""
@@ -203,16 +222,17 @@ class Remembering(StreamableNetwork, Remembers):
         now = self.present(pooled)
         candidates = self._candidates(now, self.opinion(now) if self.opinions else None)
         if not self.memory:
-            return self._said(now, candidates), following
+            return self._said(now, candidates) + self.shifts, following
         before, steps = memory[-2:]
         # Until the first window is whole, nothing is remembered; then it is the first memory.
-        needed = -(-self.frames // logmel.shape[2])
+        needed = self._whole(logmel.shape[2])
         whole = (steps - (needed - 2)).clamp(0.0, 1.0)
         going = (steps - (needed - 1)).clamp(0.0, 1.0)
         after = candidates + going * (self._blend(before, candidates) - candidates)
         after = after * whole
-        logits = self._said(now, after)
-        return logits, [*following, after, (steps + 1.0).clamp(max=float(needed))]
+        steps = (steps + 1.0).clamp(max=float(needed * _LISTENED))
+        logits = self._said(now, after) * self._sure(steps, needed) + self.shifts
+        return logits, [*following, after, steps]
 
     def _candidates(self, heard: Tensor, opinions: Tensor | None) -> Tensor:
         """What the memory would be if it were of this second alone: ``[..., units + labels]``."""
@@ -235,6 +255,18 @@ class Remembering(StreamableNetwork, Remembers):
 
     def _said(self, heard: Tensor, held: Tensor) -> Tensor:
         return self._together(*self._answers(nn.Identity(), heard, held))
+
+    def _whole(self, hop: int) -> int:
+        """How many steps of ``hop`` frames the first whole window takes."""
+        return -(-self.frames // hop)
+
+    def _sure(self, steps: Tensor, needed: int) -> Tensor:
+        """What logits are multiplied by after ``steps``, ``needed`` of which make a window."""
+        # Asked of the gate, as below.
+        if not self.caution or self.gate.training:
+            return torch.ones_like(steps)
+        seconds = (steps / needed).clamp(min=1.0)
+        return seconds / (seconds + self.caution)
 
     def _remember(self, candidates: Tensor) -> Tensor:
         first, *rest = candidates.unbind(1)
