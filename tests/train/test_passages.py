@@ -21,7 +21,7 @@ from genred_train.data.cache import Stored
 from genred_train.front_end import band_centres
 from genred_train.teacher import classifier
 from genred_train.teacher.classifier import Examples
-from genred_train.teacher.lessons import Components, Opinions
+from genred_train.teacher.lessons import Against, Components, Opinions
 from genred_train.teacher.yamnet import HOP, Teacher, at
 
 MELS, FRAMES_A_SECOND, COMPONENTS = 64, 80, 3
@@ -190,11 +190,14 @@ def test_opinions_weigh_as_asked():
     labels = np.arange(500) % 3
     frames[:, 0] += labels
     (known,) = classifier.fit(Examples(frames, labels, np.arange(500) % 50), 3, [1e-3])
-    view = Opinions.of(frames, known, 0.7).project(frames)
+    view = Opinions.of(frames, Against(known), 0.7).project(frames)
     assert view.shape == (500, 3)
     np.testing.assert_allclose(view.mean(axis=0), 0.0, atol=1e-5)
     np.testing.assert_allclose(view.var(axis=0), 0.7 / 3, rtol=1e-3)
     assert (np.corrcoef(view[:, 2], frames[:, 0])[0, 1]) > 0.5
+    # Each label against the others, so that one of them says nothing new.
+    raw = view / Opinions.of(frames, Against(known), 0.7).scale
+    np.testing.assert_allclose(raw.sum(axis=1), 0.0, atol=1e-4)
 
 
 def test_embeddings_between_frames():

@@ -10,6 +10,7 @@ import numpy as np
 import pytest
 import rich.console
 import torch
+from ai_edge_litert import interpreter
 from test_passages import OPTIONS, REMEMBERING
 from train_data import recipe
 
@@ -17,7 +18,7 @@ from genred_train import ablation, run, yardstick
 from genred_train.console import Console
 from genred_train.judging import Scored, judge
 from genred_train.recipe import load
-from genred_train.teacher.yamnet import FRAME, HOP, WIDTH, Teacher
+from genred_train.teacher.yamnet import CLASSES, FRAME, HOP, WIDTH, Teacher
 
 RECIPE = Path(__file__).parents[2] / "configs" / "train" / "compact.toml"
 
@@ -49,12 +50,37 @@ def test_embeddings_are_of_the_samples_that_are_said():
     assert teacher.embed(samples[:1000]).shape == (1, WIDTH)
 
 
+def test_genres_are_what_the_teacher_says_itself():
+    """Its last layer upon the embedding gives the scores of its own output, for genres alone."""
+    path = teacher_file()
+    teacher = Teacher(path)
+    random = np.random.default_rng(2)
+    time = np.arange(4 * HOP + FRAME) / 16_000
+    chord = sum(np.sin(2 * np.pi * pitch * time) for pitch in (220.0, 277.2, 329.6))
+    beat = (np.sin(2 * np.pi * 2 * time) > 0) * random.normal(size=time.size)
+    samples = (5000 * chord + 4000 * beat).astype(np.int16)
+    said = teacher.genres().logits(teacher.embed(samples).astype(np.float32))
+    assert said.shape == (5, 66)
+
+    whole = interpreter.Interpreter(model_content=path.read_bytes())
+    whole.resize_tensor_input(whole.get_input_details()[0]["index"], [samples.size])
+    whole.allocate_tensors()
+    whole.set_tensor(whole.get_input_details()[0]["index"], samples.astype(np.float32) / 32768)
+    whole.invoke()
+    outputs = {int(out["shape"][-1]): out["index"] for out in whole.get_output_details()}
+    scores = whole.get_tensor(outputs[CLASSES])[:, 211:277]
+    # The interpreter computes in 8 bits.
+    np.testing.assert_allclose(1 / (1 + np.exp(-said)), scores, atol=0.02)
+    heard = np.log(scores[scores > 1e-3] / (1 - scores[scores > 1e-3]))
+    assert np.corrcoef(said[scores > 1e-3], heard)[0, 1] > 0.98
+
+
 @pytest.mark.slow
 def test_a_run_with_a_teacher(folder, tmp_path):
     """The real one: what it is to predict, and its opinions with it, is learnt."""
     made = recipe(
         **REMEMBERING,
-        teaching={"opinions": 1.0, "components": 8},
+        teaching={"opinions": 1.0, "genres": 0.5, "components": 8},
         settling={"epochs": 1, "seconds": 4.0, "crops_per_epoch": 16, "batch_size": 8},
     )
     network = made.network.model_copy(update={"options": {**OPTIONS, "opinions": 1.0}})
@@ -66,6 +92,9 @@ def test_a_run_with_a_teacher(folder, tmp_path):
     assert metrics["teacher"]
     state = torch.load(tmp_path / "out" / "best.pt", weights_only=True)["network"]
     assert state["opinion.weight"].abs().max() > 0
+    pupil = torch.load(tmp_path / "out" / "last.pt", weights_only=True)["pupil"]
+    assert pupil["view.weight"].shape[0] == 8 + 66
+    assert pupil["view.weight"][8:].abs().max() > 0
 
 
 def rows(right: float, seed: int) -> dict:

@@ -141,7 +141,16 @@ class Passages(Crops):
             plain = {digest: heard[0] for digest, heard in embedded.items()}
             known = yardstick.kept(corpus, plain, seed, cache, made=False)
             teaching = recipe.teaching
-            lessons = Lessons(corpus, embedded, teaching.components, seed, known, teaching.opinions)
+            lessons = Lessons(
+                corpus,
+                embedded,
+                teaching.components,
+                seed,
+                known,
+                teaching.opinions,
+                yamnet.Teacher(teacher).genres() if teaching.genres else None,
+                teaching.genres,
+            )
             self.components = lessons.width
             if network.opinions:
                 told = lessons.opinions

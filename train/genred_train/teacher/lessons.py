@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Protocol
 
 import numpy as np
 
@@ -51,33 +51,48 @@ class Components:
         return np.asarray((frames - self.mean) * self.scale @ self.basis)
 
 
+class Speaks(Protocol):
+    """A layer upon the embedding."""
+
+    def logits(self, inputs: NDArray[np.float32]) -> NDArray[np.float32]:
+        """Logits ``[items, numbers]`` of embeddings ``[items, width]``."""
+
+
+@dataclass(frozen=True)
+class Against:
+    """Logits of labels, each against the mean of all: what is common to them says nothing."""
+
+    known: Speaks
+
+    def logits(self, inputs: NDArray[np.float32]) -> NDArray[np.float32]:
+        """Logits ``[items, labels]`` of embeddings ``[items, width]``."""
+        logits = self.known.logits(inputs)
+        return np.asarray(logits - logits.mean(axis=1, keepdims=True))
+
+
 @dataclass(frozen=True)
 class Opinions:
-    """What the teacher makes of the labels, window by window.
+    """What the teacher makes of labels or of genres, window by window.
 
-    ``project`` returns ``[items, labels]`` whose squares add up to about ``weight``: logits, each
-    against the mean of all and in units of its deviation.
+    ``project`` returns ``[items, numbers]`` whose squares add up to about ``weight``: logits less
+    their mean, in units of their deviation.
     """
 
-    known: Classifier
+    known: Speaks
     mean: NDArray[np.float32]
     scale: NDArray[np.float32]
 
     @classmethod
-    def of(cls, frames: NDArray[np.float32], known: Classifier, weight: float) -> Opinions:
+    def of(cls, frames: NDArray[np.float32], known: Speaks, weight: float) -> Opinions:
         """Those of ``known``, measured on ``frames [items, width]``."""
-        logits = _centred(known.logits(frames))
+        logits = known.logits(frames)
         deviation = np.maximum(logits.std(0), 1e-3)
         scale = np.sqrt(weight / logits.shape[1]) / deviation
         return cls(known, logits.mean(0), scale.astype(np.float32))
 
     def project(self, frames: NDArray[np.float32]) -> NDArray[np.float32]:
-        """Coordinates ``[items, labels]``."""
-        return np.asarray((_centred(self.known.logits(frames)) - self.mean) * self.scale)
-
-
-def _centred(logits: NDArray[np.float32]) -> NDArray[np.float32]:
-    return np.asarray(logits - logits.mean(axis=1, keepdims=True))
+        """Coordinates ``[items, numbers]``."""
+        return np.asarray((self.known.logits(frames) - self.mean) * self.scale)
 
 
 class Lessons:
@@ -85,7 +100,8 @@ class Lessons:
 
     ``embedded`` has its embeddings of each recording by digest, at one speed or several, the first
     of them its own. ``known`` is what it knows of the labels; without one it has no opinion.
-    ``opinions`` is the weight of that opinion in what it says of each second.
+    ``opinions`` is the weight of that opinion in what it says of each second, and ``genre_weight``
+    that of what it says of ``genres``.
     """
 
     def __init__(
@@ -96,6 +112,8 @@ class Lessons:
         seed: int,
         known: Classifier | None = None,
         opinions: float = 0.0,
+        genres: Speaks | None = None,
+        genre_weight: float = 0.0,
     ) -> None:
         heard = {e.stored.digest for e in corpus.entries if e.split != "test"}
         heard |= {entry.stored.digest for entry in corpus.unlabelled}
@@ -105,14 +123,19 @@ class Lessons:
         some_frames = frames[np.sort(some)].astype(np.float32)
         self.components = Components.of(some_frames, components)
         self.known = known
-        self.opinions = Opinions.of(some_frames, known, opinions) if known and opinions else None
+        self.opinions = self.genres = None
+        if known and opinions:
+            self.opinions = Opinions.of(some_frames, Against(known), opinions)
+        if genres and genre_weight:
+            self.genres = Opinions.of(some_frames, genres, genre_weight)
         self._embedded, self._rate = embedded, corpus.sample_rate
         self._labels = len(corpus.labels)
 
     @property
     def width(self) -> int:
         """How many numbers it says of a second."""
-        return int(self.components.basis.shape[1]) + (self._labels if self.opinions else 0)
+        apart = [each.mean.size for each in (self.genres, self.opinions) if each]
+        return int(self.components.basis.shape[1]) + sum(apart)
 
     def lessons(
         self, digest: str, length: int, speeds: Sequence[float]
@@ -128,10 +151,9 @@ class Lessons:
         count = int((seconds - _FIRST_S) / _APART_S) + 1
         ends = (_FIRST_S + _APART_S * np.arange(count)) * self._rate
         view = yamnet.at(embedded, ends.astype(np.int64))
-        said = self.components.project(view)
-        if self.opinions is not None:
-            said = np.concatenate([said, self.opinions.project(view)], axis=1)
-        return said.astype(np.float16)
+        # Opinions of labels come last: a network may tell them to itself.
+        told = [each for each in (self.components, self.genres, self.opinions) if each]
+        return np.concatenate([each.project(view) for each in told], axis=1).astype(np.float16)
 
     def opinion(self, digest: str) -> NDArray[np.float32]:
         """What the whole recording is to the teacher: shares ``[labels]``."""

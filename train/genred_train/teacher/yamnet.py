@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import hashlib
 import importlib
+from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -30,8 +31,25 @@ FRAME = 15_600
 HOP = 7_680
 WIDTH = 1024
 
+# It tells 521 classes of AudioSet apart (Gemmeke et al., 2017); these are music's genres, roles and
+# moods, from "Pop music" to "Scary music".
+CLASSES = 521
+_GENRES = slice(211, 277)
+
 # Recordings are heard in parts of so many seconds, for the interpreter keeps what it computes.
 _PART_FRAMES = 125
+
+
+@dataclass(frozen=True)
+class Genres:
+    """What the teacher itself makes of genres: its last layer, as far as it is about them."""
+
+    weight: NDArray[np.float32]
+    bias: NDArray[np.float32]
+
+    def logits(self, inputs: NDArray[np.float32]) -> NDArray[np.float32]:
+        """Logits ``[items, genres]`` of embeddings ``[items, 1024]``."""
+        return np.asarray(inputs @ self.weight + self.bias)
 
 
 class Teacher:
@@ -84,6 +102,31 @@ class Teacher:
             begin = first * HOP
             parts.append(self._run(audio[begin : begin + (frames - 1) * HOP + FRAME])[:frames])
         return np.concatenate(parts).astype(np.float16)
+
+    def genres(self) -> Genres:
+        """Its layer of genres. Raises :class:`InputError` if the file has none."""
+        weight = bias = None
+        for tensor in self._net.get_tensor_details():
+            shape = tuple(int(size) for size in tensor["shape"])
+            if shape == (CLASSES, WIDTH):
+                weight = self._dequantised(tensor)
+            elif shape == (CLASSES,):
+                bias = self._dequantised(tensor)
+        if weight is None or bias is None:
+            raise InputError(
+                "the teacher has no layer from its embedding to AudioSet's classes",
+                "name yamnet.tflite, or set teaching.genres to 0",
+            )
+        return Genres(np.ascontiguousarray(weight[_GENRES].T), bias[_GENRES])
+
+    def _dequantised(self, tensor: dict[str, Any]) -> NDArray[np.float32]:
+        """A constant of the file, whose rows may be kept as whole numbers with a scale of each."""
+        values = np.asarray(self._net.get_tensor(tensor["index"]))
+        if values.dtype == np.float32:
+            return values.copy()
+        how = tensor["quantization_parameters"]
+        wide = values.astype(np.float32) - how["zero_points"][:, None]
+        return np.asarray(wide * how["scales"][:, None], np.float32)
 
     def _run(self, audio: NDArray[np.float32]) -> NDArray[np.float32]:
         if audio.size != self._length:
