@@ -253,8 +253,8 @@ class Teaching(_Table):
     its embedding, 1. By itself that variance says little of what tells genres apart."""
 
     genres: float = Field(default=0.0, ge=0)
-    """Weight of predicting what the teacher itself says of some 60 genres in each second. Unlike its
-    opinion of the labels that is learnt from far more than the recordings at hand."""
+    """Weight of predicting what the teacher itself says of some 60 genres in each second. Unlike
+    its opinion of the labels that is learnt from far more than the recordings at hand."""
 
     unlabelled: float = Field(default=0.15, ge=0, lt=1)
     """Share of ``data.unlabelled`` among the pieces."""
