@@ -128,6 +128,17 @@ def test_the_tables_say_who_is_better():
     row = next(line for line in table.splitlines() if "remembered less yardstick" in line)
     assert row.count("+2.0 [-1.0, +5.3]") == 6
     assert table.startswith("2 of 4 folds of whole groups, 30 groups judged, 3 epochs a fold.")
+    assert "By data set" not in table
+    found["by_dataset"] = {name: {"here": row, "there": row} for name, row in both.items()}
+    told = yardstick.render(found)
+    assert told.startswith(table)
+    cells = [
+        f"{row[unit]['accuracy']:.2f} [{low:.2f}, {high:.2f}]"
+        for row in both.values()
+        for unit in ("window", "track")
+        for low, high in [row[unit]["intervals"]["accuracy"]]
+    ]
+    assert told.splitlines()[-1] == f"| there | 30 | 300 | {' | '.join(cells)} |"
     recall = both["yardstick"]["window"]["macro_recall"]
     assert f"| yardstick | {recall:.3f} [" in table
     parts = {"the recipe": both["remembered"], "without memory": both["yardstick"]}

@@ -18,9 +18,13 @@ if TYPE_CHECKING:
     import argparse
     from collections.abc import Sequence
 
+    import numpy as np
+    from numpy.typing import NDArray
+
     from genred_train.console import Console
     from genred_train.data.corpus import Corpus
-    from genred_train.evaluation.folds import Fold, Plan
+    from genred_train.evaluation.folds import Plan
+    from genred_train.judging import Scored
     from genred_train.teacher.yardstick import Yardstick
 
 _NEEDED = ("torch", "torchaudio", "onnxruntime", "ai_edge_litert")
@@ -98,7 +102,7 @@ def compare(plan: Plan, console: Console) -> dict[str, Any]:
     returns. Raises what training and the teacher raise.
     """
     from genred_train import judging
-    from genred_train.evaluation import folds
+    from genred_train.evaluation import figures, folds
     from genred_train.teacher import yamnet, yardstick
 
     corpus, done = folds.trained(plan, console)
@@ -129,6 +133,8 @@ def compare(plan: Plan, console: Console) -> dict[str, Any]:
         ),
     }
     better = {}
+    mine, positions = folds.pooled(corpus, done)
+    datasets = {"remembered": figures.by_dataset(mine, positions, corpus, plan.seed)}
     for name, made in (("yardstick", True), ("yardstick, real recordings alone", False)):
         with console.progress(name) as progress:
             answers = []
@@ -137,7 +143,9 @@ def compare(plan: Plan, console: Console) -> dict[str, Any]:
                 answers.append(yardstick.judged(part, embedded, known, window))
                 progress(number + 1, len(parts))
         rows[name] = judged(answers)
-        better[name] = _better(corpus, done, yardstick.pooled(answers), plan.seed)
+        beside = yardstick.pooled(answers)
+        better[name] = _better(mine, positions, beside, plan.seed)
+        datasets[name] = figures.by_dataset(beside.scored, beside.positions, corpus, plan.seed)
     return {
         "folds": plan.count,
         "folds_judged": len(parts),
@@ -147,19 +155,18 @@ def compare(plan: Plan, console: Console) -> dict[str, Any]:
         "labels": corpus.label_names,
         "rows": rows,
         "better": better,
+        "by_dataset": datasets,
     }
 
 
 def _better(
-    corpus: Corpus, done: Sequence[Fold], beside: Yardstick, seed: int
+    mine: Scored, positions: NDArray[np.int64], beside: Yardstick, seed: int
 ) -> dict[str, dict[str, list[float]]]:
     """By how much what is remembered is better, per window and track, with intervals."""
     import numpy as np
 
     from genred_train import judging
-    from genred_train.evaluation import folds
 
-    mine, positions = folds.pooled(corpus, done)
     # Recordings come in the same order to both, and windows of each.
     if not np.array_equal(positions, beside.positions):
         raise ValueError("the windows are not the same")
@@ -239,7 +246,29 @@ def render(found: dict[str, Any]) -> str:
     return (
         f"{of} folds of whole groups, {found['groups']} groups judged, {found['epochs']} epochs a "
         f"fold.\n\n{table}\n\nBy label, per window and per track:\n\n{by_label}"
+        f"{_render_datasets(found.get('by_dataset', {}))}"
     )
+
+
+def _render_datasets(datasets: dict[str, Any]) -> str:
+    """A table of the data sets that are scored, nothing where there is but one."""
+    first: dict[str, Any] = next(iter(datasets.values()), {})
+    if len(first) < 2:
+        return ""
+    header = ["accuracy on", "groups", "tracks"]
+    header += [f"{name}, {unit}s" for name in datasets for unit in ("window", "track")]
+    lines = [header, ["---"] * len(header)]
+    for dataset, part in first.items():
+        cells = [
+            f"{figures['accuracy']:.2f} [{low:.2f}, {high:.2f}]"
+            for found in datasets.values()
+            for figures in (found[dataset]["window"], found[dataset]["track"])
+            for low, high in [figures["intervals"]["accuracy"]]
+        ]
+        counts = [f"{part['track'][count]:,}" for count in ("groups", "items")]
+        lines.append([dataset or "-", *counts, *cells])
+    table = "\n".join("| " + " | ".join(line) + " |" for line in lines)
+    return f"\n\nBy data set:\n\n{table}"
 
 
 def into_card(found: dict[str, Any], folder: Path) -> None:

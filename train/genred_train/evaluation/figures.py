@@ -87,13 +87,41 @@ def collect(
         "seed": seed,
         "warnings": list(selection.warnings),
         **judge(windows, answers.positions, kinds, seed),
-        "by_standing": _parts(
-            windows, answers, kinds, seed, lambda n: selection.standing[entries[n].group]
+        "by_standing": parts(
+            windows, answers.positions, kinds, seed, lambda n: selection.standing[entries[n].group]
         ),
-        "by_dataset": _parts(windows, answers, kinds, seed, lambda n: entries[n].clip.dataset),
+        "by_dataset": by_dataset(windows, answers.positions, corpus, seed),
         "by_group": _by_group(windows, answers, corpus, dict(selection.standing)),
     }
     return figures
+
+
+def by_dataset(
+    windows: Scored, positions: NDArray[np.int64], corpus: Corpus, seed: int
+) -> dict[str, Any]:
+    """Brief figures of each data set; see :func:`parts`."""
+    kinds = [label.kind.value for label in corpus.labels]
+    return parts(windows, positions, kinds, seed, lambda n: corpus.entries[n].clip.dataset)
+
+
+def parts(
+    windows: Scored,
+    positions: NDArray[np.int64],
+    kinds: list[str],
+    seed: int,
+    name_of: Callable[[int], str],
+) -> dict[str, Any]:
+    """Brief figures of parts of the data, by a name that each recording has."""
+    names = np.array([name_of(int(position)) for position in positions], dtype=object)
+    found = {}
+    for name in sorted(set(names.tolist())):
+        mask = names == name
+        part = Scored(windows.probabilities[mask], windows.truth[mask], windows.groups[mask])
+        whole = judge(part, positions[mask], kinds, seed)
+        found[name] = {
+            unit: {key: whole[unit][key] for key in _BRIEF} for unit in ("window", "track")
+        }
+    return found
 
 
 def track_rows(answers: Answers, corpus: Corpus, temperature: float) -> list[dict[str, Any]]:
@@ -116,26 +144,6 @@ def track_rows(answers: Answers, corpus: Corpus, temperature: float) -> list[dic
             }
         )
     return rows
-
-
-def _parts(
-    windows: Scored,
-    answers: Answers,
-    kinds: list[str],
-    seed: int,
-    name_of: Callable[[int], str],
-) -> dict[str, Any]:
-    """Brief figures of parts of the data, by a name that each recording has."""
-    names = np.array([name_of(int(position)) for position in answers.positions], dtype=object)
-    found = {}
-    for name in sorted(set(names.tolist())):
-        mask = names == name
-        part = Scored(windows.probabilities[mask], windows.truth[mask], windows.groups[mask])
-        whole = judge(part, answers.positions[mask], kinds, seed)
-        found[name] = {
-            unit: {key: whole[unit][key] for key in _BRIEF} for unit in ("window", "track")
-        }
-    return found
 
 
 def _by_group(
