@@ -8,7 +8,12 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from genred_train import judging
-from genred_train.calibration import fit_correction, fit_temperature, negative_log_likelihood
+from genred_train.calibration import (
+    fit_correction,
+    fit_temperature,
+    negative_log_likelihood,
+    sureness,
+)
 from genred_train.judging import Scored
 
 # Six windows of three labels: what they are, what was said, whose they are.
@@ -152,6 +157,27 @@ def test_correction_takes_back_what_a_label_of_many_recordings_is_said_too_readi
     assert np.ptp(recalls[1]) < 0.4 * np.ptp(recalls[0])
     shifted = found.shifted(2.0 * (fair + favour))
     assert found.temperature == fit_temperature(shifted, truth)
+
+
+def test_correction_sees_through_caution():
+    """Who is less sure of first seconds is shifted alike; the temperature is of what is said."""
+    random = np.random.default_rng(8)
+    truth = np.array([0, 1, 2] * 200)
+    logits = (random.normal(size=(600, 3)) + 2.0 * np.eye(3)[truth]).astype(np.float32)
+    heard = random.integers(1, 30, 600)
+    share = sureness(heard, 0.75)
+    assert share.min() == pytest.approx(1 / 1.75)
+    assert sureness(np.array([0.25, 240, 10_000]), 0.75) == pytest.approx(
+        [1 / 1.75, *[240 / 240.75] * 2]
+    )
+    bold = fit_correction(logits, truth, truth * 50 + np.arange(600) % 50)
+    said = logits * share[:, None]
+    found = fit_correction(said, truth, truth * 50 + np.arange(600) % 50, 0.75, heard)
+    assert found.shifts == pytest.approx(bold.shifts, abs=1e-3)
+    shifted = found.shifted(said, heard)
+    assert shifted == pytest.approx((logits + found.shifts) * share[:, None], abs=1e-5)
+    assert found.temperature == fit_temperature(shifted, truth)
+    assert (shifted.argmax(axis=1) == (logits + found.shifts).argmax(axis=1)).all()
 
 
 def test_correction_counts_groups_not_their_clips():

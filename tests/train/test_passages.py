@@ -280,3 +280,6 @@ def test_passages_are_for_networks_that_remember(folder, tmp_path):
     options = run.Options(folder, tmp_path / "out", tmp_path / "cache", "cpu", 1)
     with pytest.raises(ConfigError, match="for networks that remember"):
         run.train(made, options, Console(rich.console.Console(file=io.StringIO())))
+    training = {**recipe().training.model_dump(), "caution": 0.5}
+    with pytest.raises(ConfigError, match="caution is for networks that remember"):
+        run.build_network(recipe(training=training), 3)

@@ -8,6 +8,7 @@ import pytest
 import torch
 from torch import nn
 
+from genred.errors import ConfigError
 from genred.labels import Kind
 from genred.model.metadata import (
     Calibration,
@@ -18,6 +19,7 @@ from genred.model.metadata import (
     Training,
 )
 from genred_train import networks
+from genred_train.calibration import Correction, sureness
 from genred_train.export import lean, macs, model_file
 from genred_train.export.step import Step
 from genred_train.networks.remembering import Remembering
@@ -63,8 +65,8 @@ def metadata(step: Step) -> ModelMetadata:
 @pytest.mark.parametrize("opinions", [0.7, 0.0], ids=["opinions", "none"])
 def test_a_stream_is_the_whole_passage(opinions, memory, hop):
     """Step after step gives the decisions that training sees of a passage at once."""
-    made = network(memory=memory, opinions=opinions, patience=opinions, caution=opinions)
-    made.shift(torch.randn(5))
+    made = network(memory=memory, opinions=opinions, patience=opinions)
+    made.take_caution(0.75 if memory else 0.0)
     frames = torch.randn(3, 64, hop * 11)
     kept = [torch.zeros(3, *shape) for shape in made.memory_shapes(hop)]
     assert all(each.numel() for each in kept)
@@ -105,7 +107,6 @@ def test_patience_keeps_units_for_longer_once_it_is_trained():
             made.answer = nn.Linear(made.vector_size + made.units, made.units, bias=False)
             made.answer.weight.zero_()
             made.answer.weight[:, made.vector_size :] = torch.eye(made.units)
-            made.shifts = torch.zeros(made.units)
         alike = [made.listen(frames, STEP).logits for made in (hasty, patient)]
         for made in (hasty, patient):
             made.eval()
@@ -117,21 +118,41 @@ def test_patience_keeps_units_for_longer_once_it_is_trained():
 
 
 def test_caution_is_less_sure_of_the_first_seconds_once_it_is_trained():
-    """Logits of one second are divided by 1.6, of two by 1.3, of ten by 1.06; shifts are not."""
+    """Logits of one second are divided by 1.6, of two by 1.3, of ten by 1.06; none in training."""
     frames = torch.randn(2, 64, 78 + 36 * STEP)
-    bold, careful, shifts = network(), network(caution=0.6), torch.randn(5)
-    careful.load_state_dict(bold.state_dict())
+    bold, careful = network(), network()
+    careful.take_caution(0.6)
     with torch.no_grad():
         for made in (bold, careful):
             made.gate.train()
         alike = [made.listen(frames, STEP).logits for made in (bold, careful)]
         for made in (bold, careful):
-            made.shift(shifts)
             made.eval()
-        plain, less = (made.listen(frames, STEP).logits - shifts for made in (bold, careful))
+        plain, less = (made.listen(frames, STEP).logits for made in (bold, careful))
     torch.testing.assert_close(*alike)
     for decision, by in ((0, 1.6), (4, 1.3), (36, 1.06)):
         torch.testing.assert_close(less[:, decision] * by, plain[:, decision])
+    heard = 1 + np.arange(37) / 4
+    share = torch.from_numpy(sureness(heard, 0.6))[None, :, None]
+    torch.testing.assert_close(less, plain * share)
+
+
+def test_shifts_are_added_to_answers_as_a_cautious_network_has_them_built_in():
+    """So folds are judged by what is shipped, though their models have none."""
+    frames, heard = torch.randn(2, 64, 78 + 12 * STEP), 1 + np.arange(13) / 4
+    made, by = network(), Correction(np.array([1.0, -0.5, 0.2, 0.0, -0.7], np.float32), 1.0, 0.6)
+    made.take_caution(by.caution)
+    with torch.no_grad():
+        before = made.listen(frames, STEP).logits.numpy()
+        made.answer.bias.add_(torch.from_numpy(by.shifts))
+        after = made.listen(frames, STEP).logits.numpy()
+    np.testing.assert_allclose(by.shifted(before, heard), after, atol=1e-5)
+    np.testing.assert_allclose(by.shifted(before[:, 0]), after[:, 0], atol=1e-5)
+
+
+def test_who_remembers_nothing_cannot_be_cautious():
+    with pytest.raises(ConfigError, match="for networks that remember"):
+        network(memory=0).take_caution(0.6)
 
 
 @pytest.mark.parametrize(("opening", "rise"), [(-6.5, 6.0), (-2.0, 0.0), (0.5, 3.0)])

@@ -42,7 +42,7 @@ VARIANTS: dict[str, dict[str, Any]] = {
     "twice the dropout": {"network": {"options": {"dropout": 0.4}}},
     "without generated music": {"data": {"exclude": ["generated-*"]}},
     "clips alike, not groups": {"training": {"group_balance": 0.0}},
-    "without memory": {"network": {"options": {"memory": 0}}},
+    "without memory": {"network": {"options": {"memory": 0}}, "training": {"caution": 0.0}},
     "memory does not settle on longer passages": {"settling": {"epochs": 0}},
     "single pieces, no changes": {"airing": {"pieces": [1.0]}},
     "without radio's processing": {

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -11,6 +11,7 @@ import torch
 from torch import Tensor
 
 from genred_train.judging import softmax
+from genred_train.networks.base import LISTENED
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
@@ -32,14 +33,32 @@ class Correction:
 
     shifts: NDArray[np.float32]
     temperature: float
+    caution: float = 0.0
+    """That of the network; see ``training.caution``."""
 
-    def shifted(self, logits: NDArray[np.float32]) -> NDArray[np.float32]:
+    def added(self, heard: NDArray[Any] | float = 1.0) -> NDArray[np.float32]:
+        """What shifts add to logits ``[..., labels]`` after ``heard [...]`` windows."""
+        return self.shifts * sureness(heard, self.caution)[..., None]
+
+    def shifted(
+        self, logits: NDArray[np.float32], heard: NDArray[Any] | float = 1.0
+    ) -> NDArray[np.float32]:
         """Logits ``[..., labels]`` as a network has them that the shifts were built into."""
-        return logits + self.shifts
+        return logits + self.added(heard)
+
+
+def sureness(heard: NDArray[Any] | float, caution: float) -> NDArray[np.float32]:
+    """What a network of such ``caution`` multiplies its logits by after ``heard`` windows."""
+    counted = np.clip(np.asarray(heard, np.float32), 1.0, LISTENED)
+    return np.asarray(counted / (counted + np.float32(caution)))
 
 
 def fit_correction(
-    logits: NDArray[Any], truth: NDArray[np.int64], groups: NDArray[np.int64]
+    logits: NDArray[Any],
+    truth: NDArray[np.int64],
+    groups: NDArray[np.int64],
+    caution: float = 0.0,
+    heard: NDArray[Any] | float = 1.0,
 ) -> Correction:
     """Shifts and temperature of least negative log-likelihood, labels alike.
 
@@ -48,9 +67,11 @@ def fit_correction(
     said too readily by a network that was trained on them, and the shifts take that back. They
     add up to nothing, and within a label groups count alike for them: an artist of many clips is
     one artist. The temperature is :func:`fit_temperature`'s of what is shifted. ``logits [items,
-    labels]`` are of items that the network was not trained on.
+    labels]`` are of items that the network was not trained on, after ``heard [items]`` windows of
+    their recordings; shifts are fitted to them as they would be without the network's ``caution``.
     """
-    inputs = torch.from_numpy(np.asarray(logits, np.float64))
+    bold = np.asarray(logits, np.float64) / sureness(heard, caution)[..., None]
+    inputs = torch.from_numpy(bold)
     labels, weights = torch.from_numpy(truth), torch.from_numpy(alike(truth, groups))
     calibrated = torch.zeros(inputs.shape[1], dtype=torch.float64, requires_grad=True)
     cooling = torch.zeros((), dtype=torch.float64, requires_grad=True)
@@ -67,9 +88,10 @@ def fit_correction(
         return total
 
     solver.step(loss)  # type: ignore[no-untyped-call]  # torch leaves it untyped
-    found = (calibrated - calibrated.mean()).detach().numpy() * math.exp(-float(cooling.detach()))
-    shifts = found.astype(np.float32)
-    return Correction(shifts, fit_temperature(logits + shifts, truth))
+    centred = (calibrated - calibrated.mean()).detach().numpy()
+    shifts = (centred * math.exp(-float(cooling.detach()))).astype(np.float32)
+    found = Correction(shifts, 1.0, caution)
+    return replace(found, temperature=fit_temperature(found.shifted(logits, heard), truth))
 
 
 def alike(labels: NDArray[np.int64], groups: NDArray[np.int64]) -> NDArray[np.float64]:

@@ -48,6 +48,11 @@ class Audio(_Table):
         """The hop in samples."""
         return round(self.hop_s * self.sample_rate)
 
+    @property
+    def whole(self) -> int:
+        """Samples of the whole hops that the first window takes."""
+        return -(-self.window // self.hop) * self.hop
+
 
 class Synthetic(_Table):
     """``[data.synthetic]``: passages of the synthesised station, for training alone."""
@@ -302,6 +307,11 @@ class Training(_Table):
     select: Literal["macro_f1", "accuracy", "last"] = "macro_f1"
     """Of the validation windows; chooses the epoch and decides on stopping early. ``last`` takes
     the last one: where validation is small, the end of a schedule is the better choice."""
+
+    caution: float = Field(default=0.0, ge=0)
+    """Once it is trained, a network that remembers divides its logits by 1 + this / windows heard.
+    Temperature is that of what is remembered, and who has heard one second should be less sure
+    than who has heard ten; what is likeliest stays so."""
 
     learn_validation: bool = False
     """Learn from the validation split as well: where labels have a handful of groups, each counts.

@@ -17,7 +17,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import torch
 
-from genred.errors import OutputError, UnavailableError
+from genred.errors import ConfigError, OutputError, UnavailableError
 from genred.model.metadata import (
     Calibration,
     ModelMetadata,
@@ -34,6 +34,7 @@ from genred_train.export import lean, macs, model_file
 from genred_train.export.step import Step
 from genred_train.front_end import frames_in
 from genred_train.materials import Crops
+from genred_train.networks.base import Remembers
 from genred_train.passages import Passages
 from genred_train.report import folder as report
 from genred_train.report.recorder import Recorder
@@ -240,9 +241,7 @@ def fit(
     if material is not None and recipe.settling.epochs and not trainer.stopped:
         seconds += _settle(trainer, material, folder, console)
     correction, by = _calibrated(recipe, trainer, data, options)
-    if correction.shifts.any():
-        with torch.no_grad():
-            best.shift(torch.from_numpy(correction.shifts).to(device))
+    _shift(best, correction)
     # From here on the network is what is written: folded, and rounded where that is small.
     network = lean.rounded(best) if material else best
     return Fitted(network, correction.temperature, trainer, seconds, by, correction.shifts.tolist())
@@ -285,6 +284,14 @@ def _calibrated(
     return folds.correction(recipe, data, options.folds), "cross-validation"
 
 
+@torch.no_grad()
+def _shift(network: Network, correction: Correction) -> None:
+    """Build the shifts into the layer whose output is the logits."""
+    if correction.shifts.any():
+        bias = network.get_submodule(network.logits_layer).get_parameter("bias")
+        bias.add_(torch.from_numpy(correction.shifts).to(bias))
+
+
 def make(folder: Path) -> None:
     """Make the folder of a run. Raises :class:`OutputError` if it cannot be made."""
     try:
@@ -321,7 +328,18 @@ def build_network(recipe: Recipe, labels: int, data: Corpus | Arrays | None = No
     if isinstance(data, Arrays):
         n_mels, frames = data.width, 1
         options["input"] = "statistics"
-    return networks.build(recipe.network.name, options, n_mels=n_mels, frames=frames, labels=labels)
+    network = networks.build(
+        recipe.network.name, options, n_mels=n_mels, frames=frames, labels=labels
+    )
+    caution = recipe.training.caution
+    if isinstance(network, Remembers):
+        network.take_caution(caution)
+    elif caution:
+        raise ConfigError(
+            f"training.caution is for networks that remember, and {recipe.network.name!r} does not",
+            "set it to 0, or network.name to 'remembering'",
+        )
+    return network
 
 
 def export(

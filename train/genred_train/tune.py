@@ -174,12 +174,14 @@ def _by_folds(
             heard = replay.record(heard_by, programmes, progress)
         by = corrections[number] if calibrated else None
         with console.progress("The same, window by window") as progress:
-            windows = onair.alone(heard_by, programmes, progress, by.shifts if by else 0.0)
+            by_themselves = onair.alone(heard_by, programmes, progress, by.added() if by else 0.0)
         if by:
             # Played back with the temperature of the tuned model, yet as sure as with its own.
             warmth = model.metadata.calibration.temperature / by.temperature
-            heard = replace(heard, logits=by.shifted(heard.logits) * np.float32(warmth))
-        yield replace(heard, metadata=model.metadata), windows
+            windows = np.arange(1, len(heard.logits) + 1) * recipe.audio.hop / recipe.audio.whole
+            logits = by.shifted(heard.logits, windows[:, None]) * np.float32(warmth)
+            heard = replace(heard, logits=logits)
+        yield replace(heard, metadata=model.metadata), by_themselves
 
 
 def _told(best: Trial, plain: Trial, chosen: argparse.Namespace) -> dict[str, Any]:

@@ -189,6 +189,7 @@ def _fresh(corpus: Corpus, plan: Plan, number: int, fold: dict[str, Any]) -> Any
 
     from genred.model.session import load_model
     from genred_train import scoring
+    from genred_train.calibration import Correction
     from genred_train.teacher.yardstick import Yardstick
 
     assert plan.out is not None
@@ -205,7 +206,9 @@ def _fresh(corpus: Corpus, plan: Plan, number: int, fold: dict[str, Any]) -> Any
             new = np.ascontiguousarray(audio[:, step * hop : (step + 1) * hop])
             logits, _, state = model.step(new, state)
         answers[part] = logits
-    answers += np.array(fold["shifts"] or 0.0, np.float32)
+    if fold["shifts"]:
+        shifts, caution = np.array(fold["shifts"], np.float32), plan.recipe.training.caution
+        answers = Correction(shifts, fold["temperature"], caution).shifted(answers)
     scored = scoring.scored(answers, chosen, fold["temperature"])
     return Yardstick(scored, chosen.positions, 0.0)
 

@@ -183,8 +183,8 @@ def trained(plan: Plan, console: Console) -> tuple[Corpus, list[Fold]]:
             done.append(fold)
     if plan.recipe.training.learn_validation and len(done) > 1:
         # No split was left for it: each fold is calibrated by what was said of the others.
-        by_others = _by_others(done, corpus)
-        done = [_corrected(fold, by) for fold, by in zip(done, by_others, strict=True)]
+        by_others = _by_others(done, corpus, plan.recipe)
+        done = [_corrected(fold, by, plan.recipe) for fold, by in zip(done, by_others, strict=True)]
     return corpus, done
 
 
@@ -205,7 +205,7 @@ def correction(recipe: Recipe, corpus: Corpus, folder: Path) -> Correction:
         answers = fold.answers
         apart = [corpus.entries[position].split != "test" for position in answers.positions]
         done.append(replace(fold, answers=answers.part(np.array(apart))))
-    return _fitted(done, corpus)
+    return _fitted(done, corpus, recipe)
 
 
 def corrections(recipe: Recipe, corpus: Corpus, folder: Path) -> list[Correction]:
@@ -213,7 +213,7 @@ def corrections(recipe: Recipe, corpus: Corpus, folder: Path) -> list[Correction
 
     Raises what :func:`found` raises.
     """
-    return _by_others(_found(recipe, corpus, folder)[1], corpus)
+    return _by_others(_found(recipe, corpus, folder)[1], corpus, recipe)
 
 
 def found(recipe: Recipe, corpus: Corpus, folder: Path) -> Plan:
@@ -242,21 +242,29 @@ def _found(recipe: Recipe, corpus: Corpus, folder: Path) -> tuple[Plan, list[Fol
     return plan, done
 
 
-def _fitted(done: Sequence[Fold], corpus: Corpus) -> Correction:
+def _fitted(done: Sequence[Fold], corpus: Corpus, recipe: Recipe) -> Correction:
     parts = [listening.scored(fold.answers, corpus, 1.0) for fold in done]
     return fit_correction(
         np.concatenate([fold.answers.logits for fold in done]),
         np.concatenate([part.truth for part in parts]),
         np.concatenate([part.groups for part in parts]),
+        recipe.training.caution,
+        np.concatenate([_heard(fold, recipe) for fold in done]),
     )
 
 
-def _by_others(done: Sequence[Fold], corpus: Corpus) -> list[Correction]:
-    return [_fitted([*done[:n], *done[n + 1 :]], corpus) for n in range(len(done))]
+def _heard(fold: Fold, recipe: Recipe) -> NDArray[np.float64]:
+    """Windows of its recording that were heard when each was answered."""
+    return fold.answers.ends / recipe.audio.whole
 
 
-def _corrected(fold: Fold, by: Correction) -> Fold:
-    answers = replace(fold.answers, logits=by.shifted(fold.answers.logits))
+def _by_others(done: Sequence[Fold], corpus: Corpus, recipe: Recipe) -> list[Correction]:
+    return [_fitted([*done[:n], *done[n + 1 :]], corpus, recipe) for n in range(len(done))]
+
+
+def _corrected(fold: Fold, by: Correction, recipe: Recipe) -> Fold:
+    logits = by.shifted(fold.answers.logits, _heard(fold, recipe))
+    answers = replace(fold.answers, logits=logits)
     return replace(fold, answers=answers, temperature=by.temperature, shifts=by.shifts.tolist())
 
 

@@ -37,6 +37,10 @@ Normalisation = Literal["bands", "window", "none"]
 _LEAST_DEVIATION = 1.0
 
 
+LISTENED = 240
+"""Windows after which a network that remembers no longer counts how many it has heard."""
+
+
 class Network(nn.Module, abc.ABC):
     """A classifier of one window of log-mel frames.
 
@@ -90,10 +94,6 @@ class Network(nn.Module, abc.ABC):
             raise ValueError("the network has no linear layer for its logits")
         return str(linear[-1])
 
-    def shift(self, by: Tensor) -> None:
-        """From now on add ``by`` to the logits: here, built into the layer that they come from."""
-        self.get_submodule(self.logits_layer).get_parameter("bias").add_(by)
-
     @property
     def of_labels(self) -> tuple[str, ...]:
         """How the names of all tensors begin that mean something for these labels alone."""
@@ -120,6 +120,13 @@ class Remembers(abc.ABC):
         """Listen to ``[batch, n_mels, frames + k * hop]``, from an empty memory on.
 
         There are ``k + 1`` decisions, the first at the end of the first whole window.
+        """
+
+    @abc.abstractmethod
+    def take_caution(self, caution: float) -> None:
+        """Once it is trained, divide logits by 1 + ``caution`` / windows heard (to 240 of them).
+
+        Raises :class:`~genred.errors.ConfigError` if it hears no more than one.
         """
 
     @abc.abstractmethod

@@ -22,7 +22,15 @@ import torch
 from pydantic import BaseModel, ConfigDict, Field
 from torch import Tensor, nn
 
-from genred_train.networks.base import Remembers, Said, Stage, Standardise, StreamableNetwork
+from genred.errors import ConfigError
+from genred_train.networks.base import (
+    LISTENED,
+    Remembers,
+    Said,
+    Stage,
+    Standardise,
+    StreamableNetwork,
+)
 from genred_train.networks.stages import Convolution, JoinBands, Separable, bands_after
 
 if TYPE_CHECKING:
@@ -30,9 +38,6 @@ if TYPE_CHECKING:
 
 # The gates' first bias: a fifth of the memory is new after a step of a quarter of a second.
 _GATE_BIAS = -1.4
-
-# Windows after which what was heard is no longer counted.
-_LISTENED = 240
 
 
 class Options(BaseModel):
@@ -68,10 +73,6 @@ class Options(BaseModel):
     patience: float = Field(default=0.0, ge=0)
     """Once it is trained, taken off what opens the gates of units, for the same reason."""
 
-    caution: float = Field(default=0.0, ge=0)
-    """Once it is trained, logits are divided by 1 and this for each second heard: who has heard
-    one second is less sure of it than who has heard ten."""
-
     dropout: float = Field(default=0.2, ge=0, lt=1)
     """How much of what is heard and remembered is dropped in training."""
 
@@ -80,9 +81,9 @@ class Remembering(StreamableNetwork, Remembers):
     """The network; see the module."""
 
     label_gradient = 1.0
+    caution = 0.0
     opinion_scale: Tensor
     opinion_mean: Tensor
-    shifts: Tensor
 
     def __init__(self, n_mels: int, frames: int, labels: int, options: Options) -> None:
         super().__init__()
@@ -126,19 +127,13 @@ class Remembering(StreamableNetwork, Remembers):
             self.gate = nn.Linear(2 * self.memory, self.units)
             nn.init.constant_(self.gate.bias, _GATE_BIAS)
             self.opinion_gate, self.patience = options.opinion_gate, options.patience
-            self.caution = options.caution
         self.answer = nn.Linear(options.hidden + options.memory, labels)
-        self.register_buffer("shifts", torch.zeros(labels), persistent=False)
         self.settle()
 
     @property
     def logits_layer(self) -> str:
         """The layer whose output is the logits."""
         return "answer"
-
-    def shift(self, by: Tensor) -> None:
-        """From now on add ``by`` to the logits, however many seconds were heard."""
-        self.shifts.add_(by)
 
     @property
     def of_labels(self) -> tuple[str, ...]:
@@ -201,7 +196,19 @@ class Remembering(StreamableNetwork, Remembers):
             needed = self._whole(hop)
             steps = torch.arange(needed, needed + count, device=logits.device)
             logits = logits * self._sure(steps.unsqueeze(1), needed)
-        return Said(logits + self.shifts, now, opinions, known)
+        return Said(logits, now, opinions, known)
+
+    def take_caution(self, caution: float) -> None:
+        """Once it is trained, divide logits by 1 + ``caution`` / windows heard (to 240 of them).
+
+        Raises :class:`ConfigError` if it hears no more than one.
+        """
+        if caution and not self.memory:
+            raise ConfigError(
+                "training.caution is for networks that remember",
+                "set it to 0, or network.options.memory above 0",
+            )
+        self.caution = caution
 
     def take_opinions(self, mean: Tensor, scale: Tensor) -> None:
         """Know how opinions are told: as logits less ``mean``, times ``scale`` (``[labels]``)."""
@@ -222,7 +229,7 @@ class Remembering(StreamableNetwork, Remembers):
         now = self.present(pooled)
         candidates = self._candidates(now, self.opinion(now) if self.opinions else None)
         if not self.memory:
-            return self._said(now, candidates) + self.shifts, following
+            return self._said(now, candidates), following
         before, steps = memory[-2:]
         # Until the first window is whole, nothing is remembered; then it is the first memory.
         needed = self._whole(logmel.shape[2])
@@ -230,8 +237,8 @@ class Remembering(StreamableNetwork, Remembers):
         going = (steps - (needed - 1)).clamp(0.0, 1.0)
         after = candidates + going * (self._blend(before, candidates) - candidates)
         after = after * whole
-        steps = (steps + 1.0).clamp(max=float(needed * _LISTENED))
-        logits = self._said(now, after) * self._sure(steps, needed) + self.shifts
+        steps = (steps + 1.0).clamp(max=float(needed * LISTENED))
+        logits = self._said(now, after) * self._sure(steps, needed)
         return logits, [*following, after, steps]
 
     def _candidates(self, heard: Tensor, opinions: Tensor | None) -> Tensor:
@@ -265,8 +272,8 @@ class Remembering(StreamableNetwork, Remembers):
         # Asked of the gate, as below.
         if not self.caution or self.gate.training:
             return torch.ones_like(steps)
-        seconds = (steps / needed).clamp(min=1.0)
-        return seconds / (seconds + self.caution)
+        heard = (steps / needed).clamp(min=1.0)
+        return heard / (heard + self.caution)
 
     def _remember(self, candidates: Tensor) -> Tensor:
         first, *rest = candidates.unbind(1)
