@@ -7,8 +7,6 @@ from typing import TYPE_CHECKING, Any
 from genred_train.evaluation import cards
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Sequence
-
     from genred_train.recipe import Recipe
 
 
@@ -80,7 +78,7 @@ def _facts(metrics: dict[str, Any]) -> str:
     labels = ", ".join(label["name"] for label in metrics["data"]["labels"])
     step = 1.0 / model["decisions_per_second"]
     second = model["decisions_per_second"]
-    return _table(
+    return cards.table(
         ("", ""),
         [
             ("Labels", labels),
@@ -142,7 +140,7 @@ def _scores(metrics: dict[str, Any]) -> str:
         "of music, speech and noise told apart, ECE the expected calibration error. In brackets: "
         "95 % bootstrap intervals over groups, drawn within labels; where a label has one group "
         "in a split they cannot see how that label varies, and are too narrow.\n\n"
-        + _table(header, rows)
+        + cards.table(header, rows)
     )
 
 
@@ -199,12 +197,12 @@ def _by_label(metrics: dict[str, Any]) -> str:
         "track recall",
         "track F1",
     )
-    return _table(header, rows)
+    return cards.table(header, rows)
 
 
 def _data(metrics: dict[str, Any], recipe: Recipe) -> str:
     data = metrics["data"]
-    sets = _table(
+    sets = cards.table(
         ("data set", "licence as the data states it", "scored", "clips", "hours"),
         [
             (
@@ -226,7 +224,7 @@ def _data(metrics: dict[str, Any], recipe: Recipe) -> str:
             for split in ("train", "val", "test")
         ]
         rows.append((label["name"], label["kind"], *cells))
-    labels = _table(("label", "kind", "train", "validation", "test"), rows)
+    labels = cards.table(("label", "kind", "train", "validation", "test"), rows)
     drawn = (
         "as the manifest says"
         if recipe.split.by == "manifest"
@@ -300,10 +298,3 @@ def _shifts(metrics: dict[str, Any]) -> str:
 def _with_interval(figures: dict[str, Any], name: str) -> str:
     low, high = figures["intervals"][name]
     return f"{figures[name]:.3f} [{low:.3f}, {high:.3f}]"
-
-
-def _table(header: Sequence[str], rows: Iterable[Sequence[str]]) -> str:
-    lines = [header, ["---"] * len(header), *rows]
-    return "\n".join(
-        "| " + " | ".join(cell.replace("|", "/") for cell in row) + " |" for row in lines
-    )

@@ -17,7 +17,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import torch
 
-from genred.errors import ConfigError, OutputError, UnavailableError
+from genred.errors import OutputError, UnavailableError
 from genred.model.metadata import (
     Calibration,
     ModelMetadata,
@@ -34,7 +34,6 @@ from genred_train.export import lean, macs, model_file
 from genred_train.export.step import Step
 from genred_train.front_end import frames_in
 from genred_train.materials import Crops
-from genred_train.networks.base import Remembers
 from genred_train.passages import Passages
 from genred_train.report import folder as report
 from genred_train.report.recorder import Recorder
@@ -331,14 +330,7 @@ def build_network(recipe: Recipe, labels: int, data: Corpus | Arrays | None = No
     network = networks.build(
         recipe.network.name, options, n_mels=n_mels, frames=frames, labels=labels
     )
-    caution = recipe.training.caution
-    if isinstance(network, Remembers):
-        network.take_caution(caution)
-    elif caution:
-        raise ConfigError(
-            f"training.caution is for networks that remember, and {recipe.network.name!r} does not",
-            "set it to 0, or network.name to 'remembering'",
-        )
+    network.take_caution(recipe.training.caution)
     return network
 
 

@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Any
 
 from genred.errors import OutputError, UsageError
 from genred_train.entry import Parser, answer, need
+from genred_train.evaluation.cards import table
 
 if TYPE_CHECKING:
     import argparse
@@ -23,7 +24,7 @@ if TYPE_CHECKING:
 
     from genred_train.console import Console
     from genred_train.data.corpus import Corpus
-    from genred_train.evaluation.folds import Plan
+    from genred_train.evaluation.folds import Fold, Plan
     from genred_train.judging import Scored
     from genred_train.teacher.yardstick import Yardstick
 
@@ -114,8 +115,7 @@ def compare(plan: Plan, console: Console) -> dict[str, Any]:
     kinds = [label.kind.value for label in corpus.labels]
     window = plan.recipe.audio.window
 
-    def judged(folded: list[yardstick.Yardstick]) -> dict[str, Any]:
-        whole = yardstick.pooled(folded)
+    def judged(whole: Yardstick) -> dict[str, Any]:
         tracks = judging.by_track(whole.scored, whole.positions)
         return {
             "window": judging.judge(whole.scored, kinds, plan.seed),
@@ -126,10 +126,12 @@ def compare(plan: Plan, console: Console) -> dict[str, Any]:
     rows: dict[str, Any] = {
         "remembered": {unit: student[unit] for unit in ("window", "track")},
         "one second": judged(
-            [
-                _fresh(part, plan, n, fold)
-                for n, (part, fold) in enumerate(zip(parts, student["folds"], strict=True))
-            ]
+            yardstick.pooled(
+                [
+                    _fresh(part, plan, n, fold)
+                    for n, (part, fold) in enumerate(zip(parts, done, strict=True))
+                ]
+            )
         ),
     }
     better = {}
@@ -142,8 +144,8 @@ def compare(plan: Plan, console: Console) -> dict[str, Any]:
                 known = yardstick.kept(part, embedded, plan.seed + number, plan.cache, made=made)
                 answers.append(yardstick.judged(part, embedded, known, window))
                 progress(number + 1, len(parts))
-        rows[name] = judged(answers)
         beside = yardstick.pooled(answers)
+        rows[name] = judged(beside)
         better[name] = _better(mine, positions, beside, plan.seed)
         datasets[name] = figures.by_dataset(beside.scored, beside.positions, corpus, plan.seed)
     return {
@@ -180,16 +182,15 @@ def _better(
     }
 
 
-def _fresh(corpus: Corpus, plan: Plan, number: int, fold: dict[str, Any]) -> Any:
+def _fresh(corpus: Corpus, plan: Plan, number: int, fold: Fold) -> Yardstick:
     """What a fold's model says of each window by itself, its state zeros before each.
 
-    ``fold`` are its figures; it is corrected as it was for them.
+    Corrected as ``fold`` is.
     """
     import numpy as np
 
     from genred.model.session import load_model
     from genred_train import scoring
-    from genred_train.calibration import Correction
     from genred_train.teacher.yardstick import Yardstick
 
     assert plan.out is not None
@@ -206,10 +207,9 @@ def _fresh(corpus: Corpus, plan: Plan, number: int, fold: dict[str, Any]) -> Any
             new = np.ascontiguousarray(audio[:, step * hop : (step + 1) * hop])
             logits, _, state = model.step(new, state)
         answers[part] = logits
-    if fold["shifts"]:
-        shifts, caution = np.array(fold["shifts"], np.float32), plan.recipe.training.caution
-        answers = Correction(shifts, fold["temperature"], caution).shifted(answers)
-    scored = scoring.scored(answers, chosen, fold["temperature"])
+    if fold.by:
+        answers = fold.by.shifted(answers)
+    scored = scoring.scored(answers, chosen, fold.temperature)
     return Yardstick(scored, chosen.positions, 0.0)
 
 
@@ -219,7 +219,7 @@ def render(found: dict[str, Any]) -> str:
     of = f"all {found['folds']}" if judged == found["folds"] else f"{judged} of {found['folds']}"
     names = [figure.replace("_", " ") for figure in FIGURES]
     header = ["", *(f"{unit} {name}" for unit in ("window", "track") for name in names), "ECE"]
-    lines = [header, ["---"] * len(header)]
+    lines = []
     for name, row in found["rows"].items():
         cells = [
             f"{row[unit][figure]:.3f} [{low:.3f}, {high:.3f}]"
@@ -236,8 +236,7 @@ def render(found: dict[str, Any]) -> str:
             for low, high in [figures[unit][figure][1:]]
         ]
         lines.append([f"remembered less {name}, in points", *cells, ""])
-    table = "\n".join("| " + " | ".join(line) + " |" for line in lines)
-    labels = [["recall of", *found["rows"]], ["---"] * (1 + len(found["rows"]))]
+    labels = []
     for number, label in enumerate(found["labels"]):
         cells = [
             f"{row['window']['by_label']['recall'][number]:.2f}, "
@@ -245,10 +244,10 @@ def render(found: dict[str, Any]) -> str:
             for row in found["rows"].values()
         ]
         labels.append([label, *cells])
-    by_label = "\n".join("| " + " | ".join(line) + " |" for line in labels)
     return (
         f"{of} folds of whole groups, {found['groups']} groups judged, {found['epochs']} epochs a "
-        f"fold.\n\n{table}\n\nBy label, per window and per track:\n\n{by_label}"
+        f"fold.\n\n{table(header, lines)}\n\nBy label, per window and per track:\n\n"
+        f"{table(['recall of', *found['rows']], labels)}"
         f"{_render_datasets(found.get('by_dataset', {}))}"
     )
 
@@ -260,7 +259,7 @@ def _render_datasets(datasets: dict[str, Any]) -> str:
         return ""
     header = ["accuracy on", "groups", "tracks"]
     header += [f"{name}, {unit}s" for name in datasets for unit in ("window", "track")]
-    lines = [header, ["---"] * len(header)]
+    lines = []
     for dataset, part in first.items():
         cells = [
             f"{figures['accuracy']:.2f} [{low:.2f}, {high:.2f}]"
@@ -270,8 +269,7 @@ def _render_datasets(datasets: dict[str, Any]) -> str:
         ]
         counts = [f"{part['track'][count]:,}" for count in ("groups", "items")]
         lines.append([dataset or "-", *counts, *cells])
-    table = "\n".join("| " + " | ".join(line) + " |" for line in lines)
-    return f"\n\nBy data set:\n\n{table}"
+    return f"\n\nBy data set:\n\n{table(header, lines)}"
 
 
 def into_card(found: dict[str, Any], folder: Path) -> None:

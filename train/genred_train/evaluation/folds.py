@@ -62,8 +62,8 @@ class Fold:
     temperature: float
     best_epoch: int
     seconds: float
-    shifts: list[float] | None = None
-    """What was added to its logits; see :class:`genred_train.calibration.Correction`."""
+    by: Correction | None = None
+    """What its logits were corrected by."""
 
 
 def recipe_at(path: Path) -> Recipe:
@@ -265,7 +265,7 @@ def _by_others(done: Sequence[Fold], corpus: Corpus, recipe: Recipe) -> list[Cor
 def _corrected(fold: Fold, by: Correction, recipe: Recipe) -> Fold:
     logits = by.shifted(fold.answers.logits, _heard(fold, recipe))
     answers = replace(fold.answers, logits=logits)
-    return replace(fold, answers=answers, temperature=by.temperature, shifts=by.shifts.tolist())
+    return replace(fold, answers=answers, temperature=by.temperature, by=by)
 
 
 def _run(corpus: Corpus, plan: Plan, folder: Path, console: Console) -> Fold:
@@ -309,7 +309,7 @@ def collect(plan: Plan, corpus: Corpus, done: Sequence[Fold]) -> dict[str, Any]:
             "best_epoch": fold.best_epoch,
             "seconds": round(fold.seconds, 1),
             "temperature": fold.temperature,
-            "shifts": fold.shifts,
+            "shifts": fold.by.shifts.tolist() if fold.by else None,
             "groups": sorted({corpus.entries[n].group for n in np.unique(fold.answers.positions)}),
             **_brief(each, fold.answers, kinds, plan.seed),
         }

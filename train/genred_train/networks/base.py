@@ -9,6 +9,8 @@ from typing import TYPE_CHECKING, Literal
 import torch
 from torch import Tensor, nn
 
+from genred.errors import ConfigError
+
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
@@ -86,6 +88,17 @@ class Network(nn.Module, abc.ABC):
     def set_normalisation(self, mean: Tensor, scale: Tensor) -> None:
         """Take the mean and standard deviation ``[n_mels]`` of the training frames."""
 
+    def take_caution(self, caution: float) -> None:
+        """Once it is trained, divide logits by 1 + ``caution`` / windows heard (to 240 of them).
+
+        Raises :class:`ConfigError` if there is caution and it hears no more than one.
+        """
+        if caution:
+            raise ConfigError(
+                "training.caution is for networks that remember",
+                "set it to 0, or network.name to 'remembering', with options.memory above 0",
+            )
+
     @property
     def logits_layer(self) -> str:
         """The name of the layer whose output is the logits: the last linear one."""
@@ -120,13 +133,6 @@ class Remembers(abc.ABC):
         """Listen to ``[batch, n_mels, frames + k * hop]``, from an empty memory on.
 
         There are ``k + 1`` decisions, the first at the end of the first whole window.
-        """
-
-    @abc.abstractmethod
-    def take_caution(self, caution: float) -> None:
-        """Once it is trained, divide logits by 1 + ``caution`` / windows heard (to 240 of them).
-
-        Raises :class:`~genred.errors.ConfigError` if it hears no more than one.
         """
 
     @abc.abstractmethod

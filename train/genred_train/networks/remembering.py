@@ -22,7 +22,6 @@ import torch
 from pydantic import BaseModel, ConfigDict, Field
 from torch import Tensor, nn
 
-from genred.errors import ConfigError
 from genred_train.networks.base import (
     LISTENED,
     Remembers,
@@ -201,13 +200,10 @@ class Remembering(StreamableNetwork, Remembers):
     def take_caution(self, caution: float) -> None:
         """Once it is trained, divide logits by 1 + ``caution`` / windows heard (to 240 of them).
 
-        Raises :class:`ConfigError` if it hears no more than one.
+        Raises :class:`~genred.errors.ConfigError` if there is caution, but no memory.
         """
-        if caution and not self.memory:
-            raise ConfigError(
-                "training.caution is for networks that remember",
-                "set it to 0, or network.options.memory above 0",
-            )
+        if not self.memory:
+            super().take_caution(caution)
         self.caution = caution
 
     def take_opinions(self, mean: Tensor, scale: Tensor) -> None:
