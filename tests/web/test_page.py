@@ -302,6 +302,34 @@ class TestPage:
             page.get_by_role("button", name="leave").click()
             expect(page.locator("#connection")).to_have_text("a token is needed")
 
+    def test_who_leaves_asks_nothing_any_more(self, browser, serve):
+        """What was under way is broken off before the cookie goes: it would be refused."""
+        served = serve(environ={"GENRED_WEB_TOKEN": "0123456789abcdef"})
+        with window(browser, served.url) as page:
+            page.get_by_label("Token", exact=True).fill("0123456789abcdef")
+            slow, leaving, broken = [], [], []
+
+            def hold(route):
+                slow.append(route)
+
+            def hold_leaving(route):
+                if route.request.method == "DELETE":
+                    leaving.append(route)
+                else:
+                    route.continue_()
+
+            page.route("**/api/v1/feeds/fm", hold)
+            page.route("**/api/v1/session", hold_leaving)
+            page.on("requestfailed", lambda request: broken.append(request.url))
+            page.keyboard.press("Enter")
+            expect(page.locator("#connection")).to_have_text("live")
+            wait_until(lambda: page.wait_for_timeout(20) or slow, 10, "a question")
+            page.get_by_role("button", name="leave").click()
+            wait_until(lambda: page.wait_for_timeout(20) or (broken and leaving), 10, "to leave")
+            assert broken[0].endswith("/api/v1/feeds/fm")
+            leaving[0].continue_()
+            expect(page.locator("#connection")).to_have_text("a token is needed")
+
     def test_feeds_come_and_go(self, browser, serve):
         heart = Heart(feed_view("fm"))
         with window(browser, serve(heart).url) as page:

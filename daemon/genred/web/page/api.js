@@ -14,8 +14,13 @@ async function answer(response) {
   throw new Refused(response.status, problem.detail || problem.title || `status ${response.status}`);
 }
 
-/** Ask for something; raises Refused, or TypeError where nobody answers. */
-export const get = async (path) => answer(await fetch(path));
+const asking = new AbortController();
+
+/** Ask for something; raises Refused, or another error where nobody answers. */
+export const get = async (path) => answer(await fetch(path, { signal: asking.signal }));
+
+/** Ask for nothing any more: what is under way is broken off, and later questions fail at once. */
+export const askNoMore = () => asking.abort();
 
 /** Send something. */
 export const send = async (method, path, body, headers = {}) =>

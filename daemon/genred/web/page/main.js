@@ -1,6 +1,6 @@
 // The page: what every feed plays now, and what it played today.
 
-import { get, send } from "./api.js";
+import { askNoMore, get, send } from "./api.js";
 import { Clip } from "./clip.js";
 import { Connection } from "./connection.js";
 import { Feed } from "./feed.js";
@@ -93,8 +93,13 @@ class Page {
   }
 
   async leave() {
-    await send("DELETE", "/api/v1/session");
-    location.reload();
+    // An answer that comes after the cookie is gone would be a refusal.
+    askNoMore();
+    try {
+      await send("DELETE", "/api/v1/session");
+    } finally {
+      location.reload();
+    }
   }
 
   async open() {
