@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import io
 import math
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
@@ -164,7 +165,7 @@ def test_the_regression_is_fair_to_rare_labels():
     inputs = random.normal(size=(930, 8)).astype(np.float32)
     inputs[:, 0] += 2.5 * labels
     groups = np.concatenate([np.arange(900) % 9, 9 + np.arange(30) % 3])
-    examples = Examples(inputs, labels, groups)
+    examples = Examples(inputs, labels, groups, np.zeros(930, bool))
     weights = examples.weights()
     assert math.isclose(weights[:900].sum(), weights[900:].sum(), rel_tol=1e-4)
     penalty = classifier.choose(examples, np.isin(groups, [0, 1, 9]), 2)
@@ -172,6 +173,23 @@ def test_the_regression_is_fair_to_rare_labels():
     right = fitted.logits(inputs).argmax(axis=1) == labels
     assert right[:900].mean() > 0.8
     assert right[900:].mean() > 0.8
+
+
+def test_what_is_made_by_machine_counts_a_share():
+    """Labels still count alike; within one, what is made counts its share of what is not."""
+    labels = np.repeat([0, 1], [40, 10])
+    groups = np.concatenate([np.arange(40) % 8, 8 + np.arange(10) % 5])
+    made = np.isin(groups, [0, 1, 2, 3, 4, 5])
+    examples = Examples(np.zeros((50, 1), np.float32), labels, groups, made, 0.1)
+    weights = examples.weights()
+    assert math.isclose(weights.mean(), 1.0, rel_tol=1e-6)
+    assert math.isclose(weights[:40].sum(), weights[40:].sum(), rel_tol=1e-6)
+    assert math.isclose(weights[made].sum(), 0.1 * weights[:40][~made[:40]].sum(), rel_tol=1e-6)
+    # Groups still count alike among themselves.
+    of = [weights[groups == group].sum() for group in range(6)]
+    np.testing.assert_allclose(of, of[0], rtol=1e-5)
+    alone = replace(examples, made=np.ones(50, bool))
+    np.testing.assert_allclose(alone.weights()[:40], 50 / 2 / 40, rtol=1e-5)
 
 
 def test_lessons_keep_distances():
@@ -189,7 +207,8 @@ def test_opinions_weigh_as_asked():
     frames = random.normal(size=(500, 6)).astype(np.float32)
     labels = np.arange(500) % 3
     frames[:, 0] += labels
-    (known,) = classifier.fit(Examples(frames, labels, np.arange(500) % 50), 3, [1e-3])
+    examples = Examples(frames, labels, np.arange(500) % 50, np.zeros(500, bool))
+    (known,) = classifier.fit(examples, 3, [1e-3])
     view = Opinions.of(frames, Against(known), 0.7).project(frames)
     assert view.shape == (500, 3)
     np.testing.assert_allclose(view.mean(axis=0), 0.0, atol=1e-5)

@@ -33,6 +33,7 @@ VARIANTS: dict[str, dict[str, Any]] = {
     "opinions are predicted, but no part of the logits": {
         "network": {"options": {"opinions": 0.0}}
     },
+    "a little generated music in the teacher's opinion": {"teaching": {"opinion_generated": 0.1}},
     "without unlabelled music": {"teaching": {"unlabelled": 0.0}},
     "prompts of generated music taken at their word": {"teaching": {"generated": 0.0}},
     "labels of real recordings as they are": {"teaching": {"real": 0.0}},
@@ -50,6 +51,7 @@ VARIANTS: dict[str, dict[str, Any]] = {
         "augment": {"equalise_p": 0.0, "low_pass_p": 0.0, "noise_p": 0.0, "talk_over_p": 0.0},
     },
     "no codecs, rooms and other speeds": {"airing": {"renderings": 1}},
+    "two of them for each recording, not one": {"airing": {"renderings": 3}},
     "without averaging of weights": {"training": {"average": 0.0}},
     "half as wide": {
         "network": {"options": {"widths": [12, 24, 32, 48], "vector": 96, "hidden": 128}}

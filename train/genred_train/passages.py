@@ -139,8 +139,8 @@ class Passages(Crops):
                 )
             seed = recipe.split.seed
             plain = {digest: heard[0] for digest, heard in embedded.items()}
-            known = yardstick.kept(corpus, plain, seed, cache, made=False)
             teaching = recipe.teaching
+            known = yardstick.kept(corpus, plain, seed, cache, made=teaching.opinion_generated)
             lessons = Lessons(
                 corpus,
                 embedded,

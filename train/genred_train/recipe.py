@@ -257,6 +257,10 @@ class Teaching(_Table):
     """Weight of predicting its opinion of the labels in each second as well, beside the variance of
     its embedding, 1. By itself that variance says little of what tells genres apart."""
 
+    opinion_generated: float = Field(default=0.0, ge=0)
+    """What all that is never scored, such as generated music, counts in the regression that its
+    opinion comes from, as a share of what the rest of a label counts; 0 leaves it out."""
+
     genres: float = Field(default=0.0, ge=0)
     """Weight of predicting what the teacher itself says of some 60 genres in each second. Unlike
     its opinion of the labels that is learnt from far more than the recordings at hand."""

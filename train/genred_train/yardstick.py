@@ -137,7 +137,7 @@ def compare(plan: Plan, console: Console) -> dict[str, Any]:
     better = {}
     mine, positions = folds.pooled(corpus, done)
     datasets = {"remembered": figures.by_dataset(mine, positions, corpus, plan.seed)}
-    for name, made in (("yardstick", True), ("yardstick, real recordings alone", False)):
+    for name, made in (("yardstick", None), ("yardstick, real recordings alone", 0.0)):
         with console.progress(name) as progress:
             answers = []
             for number, part in enumerate(parts):

@@ -6,7 +6,7 @@ is chosen on groups that the fit has not seen.
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -36,19 +36,40 @@ SETTINGS = (PENALTIES, _STEPS, _LEAST_DEVIATION)
 
 @dataclass(frozen=True)
 class Examples:
-    """Embeddings ``[items, width]`` with label and group of each."""
+    """Embeddings ``[items, width]`` with label and group of each.
+
+    Those that are ``made``, ``[items]``, by machine together count ``share`` of what the others of
+    their label do; without a share groups count alike, whoever made them.
+    """
 
     inputs: NDArray[np.float32]
     labels: NDArray[np.int64]
     groups: NDArray[np.int64]
+    made: NDArray[np.bool_]
+    share: float | None = None
 
     def weights(self) -> NDArray[np.float32]:
         """One weight an item: labels count alike, within a label groups alike; the mean is 1."""
-        return (alike(self.labels, self.groups) * self.labels.size).astype(np.float32)
+        weights = alike(self.labels, self.groups)
+        if self.share is not None:
+            for label in np.unique(self.labels):
+                mine = self.labels == label
+                made, real = mine & self.made, mine & ~self.made
+                if made.any() and real.any():
+                    whole = weights[mine].sum()
+                    weights[made] *= self.share * weights[real].sum() / weights[made].sum()
+                    weights[mine] *= whole / weights[mine].sum()
+        return (weights * self.labels.size).astype(np.float32)
 
     def part(self, mask: NDArray[np.bool_]) -> Examples:
         """Those of ``mask``."""
-        return Examples(self.inputs[mask], self.labels[mask], self.groups[mask])
+        return replace(
+            self,
+            inputs=self.inputs[mask],
+            labels=self.labels[mask],
+            groups=self.groups[mask],
+            made=self.made[mask],
+        )
 
 
 @dataclass(frozen=True)

@@ -22,7 +22,7 @@ if TYPE_CHECKING:
 
     from numpy.typing import NDArray
 
-    from genred_train.data.corpus import Corpus
+    from genred_train.data.corpus import Corpus, Entry
     from genred_train.judging import Scored
 
 # At most so many frames of each recording, evenly spread, are fitted on: neighbours are alike.
@@ -45,8 +45,12 @@ def examples(
     corpus: Corpus,
     embedded: Mapping[str, NDArray[np.float16]],
     positions: Sequence[int],
+    made: float | None = None,
 ) -> tuple[Examples, NDArray[np.int64]]:
-    """Frames of recordings with labels and groups; and which entry each is of."""
+    """Frames of recordings with labels and groups; and which entry each is of.
+
+    What is never scored counts as ``made`` says.
+    """
     names = {group: n for n, group in enumerate(sorted({e.group for e in corpus.entries}))}
     inputs, which = [], []
     for position in positions:
@@ -57,22 +61,26 @@ def examples(
     owner = np.concatenate(which)
     label = np.array([entry.label for entry in corpus.entries])
     group = np.array([names[entry.group] for entry in corpus.entries])
+    unscored = np.array([not entry.scored for entry in corpus.entries])
     stacked = np.concatenate(inputs).astype(np.float32)
-    return Examples(stacked, label[owner], group[owner]), owner
+    return Examples(stacked, label[owner], group[owner], unscored[owner], made), owner
 
 
 def fitted(
-    corpus: Corpus, embedded: Mapping[str, NDArray[np.float16]], seed: int, *, made: bool = True
+    corpus: Corpus,
+    embedded: Mapping[str, NDArray[np.float16]],
+    seed: int,
+    *,
+    made: float | None = None,
 ) -> Classifier:
     """Fit on the training split, and on the validation split too: it chooses nothing here.
 
-    With ``made`` false, on nothing that is never scored, such as generated music.
+    What is never scored, such as generated music, together counts ``made`` as much as what else
+    there is of its label, and with 0 it is left out; with none its groups count like any others.
     """
     entries = corpus.entries
-    positions = [
-        n for n, entry in enumerate(entries) if entry.split != "test" and (made or entry.scored)
-    ]
-    given, owner = examples(corpus, embedded, positions)
+    positions = [n for n, entry in enumerate(entries) if _fits(entry, made)]
+    given, owner = examples(corpus, embedded, positions, made)
     groups: dict[str, dict[str, int]] = {}
     for n in positions:
         if entries[n].scored:
@@ -92,15 +100,15 @@ def kept(
     seed: int,
     cache: Path,
     *,
-    made: bool = True,
+    made: float | None = None,
 ) -> Classifier:
     """What :func:`fitted` returns, from the ``cache`` if it was fitted before."""
     used = sorted(
         f"{e.stored.digest} {e.label} {e.group} {_digest(embedded[e.stored.digest])}"
         for e in corpus.entries
-        if e.split != "test" and (made or e.scored)
+        if _fits(e, made)
     )
-    key = "\n".join([repr(classifier.SETTINGS), str(seed), *used])
+    key = "\n".join([repr(classifier.SETTINGS), str(seed), str(made or None), *used])
     path = cache / f"regression-{hashlib.sha256(key.encode()).hexdigest()[:16]}.pt"
     try:
         return Classifier(**torch.load(path, weights_only=True))
@@ -110,6 +118,10 @@ def kept(
     torch.save({field.name: getattr(known, field.name) for field in fields(known)}, beside)
     beside.replace(path)
     return known
+
+
+def _fits(entry: Entry, made: float | None) -> bool:
+    return entry.split != "test" and (entry.scored or made != 0)
 
 
 def _digest(array: NDArray[np.float16]) -> str:
