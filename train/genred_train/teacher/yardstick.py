@@ -108,7 +108,7 @@ def kept(
         for e in corpus.entries
         if _fits(e, made)
     )
-    key = "\n".join([repr(classifier.SETTINGS), str(seed), str(made or None), *used])
+    key = "\n".join([repr(classifier.SETTINGS), str(seed), str(made), *used])
     path = cache / f"regression-{hashlib.sha256(key.encode()).hexdigest()[:16]}.pt"
     try:
         return Classifier(**torch.load(path, weights_only=True))
