@@ -22,10 +22,11 @@ from train_data import recipe, sound, write_wav
 from genred.errors import InputError, InternalError, OutputError
 from genred.model.metadata import METADATA_KEY, ModelMetadata
 from genred_train import __main__ as command
-from genred_train import run
+from genred_train import run, training
 from genred_train.console import Console
 from genred_train.data import corpus as corpora
 from genred_train.export import model_file
+from genred_train.precision import multiplies_bfloat16
 from genred_train.training import Epoch, Trainer
 
 TOML = """
@@ -74,7 +75,7 @@ def finished(tmp_path_factory):
     made = made.model_copy(
         update={"training": made.training.model_copy(update={"crops_per_epoch": 384})}
     )
-    made = made.override(epochs=6)
+    made = made.override(epochs=10)
     options = run.Options(
         data=base / "data", out=base / "out", cache=base / "cache", device="cpu", threads=1
     )
@@ -102,7 +103,7 @@ def test_a_run_writes_all_it_promises(finished):
         "training.log",
     ]
     with (base / "out" / "history.csv").open() as file:
-        assert [row["epoch"] for row in csv.DictReader(file)] == list("123456")
+        assert [row["epoch"] for row in csv.DictReader(file)] == [str(n) for n in range(1, 11)]
     picture = (base / "out" / "confusion.png").read_bytes()
     assert picture.startswith(b"\x89PNG")
 
@@ -203,8 +204,37 @@ def test_a_resumed_run_ends_as_an_unbroken_one(folder, tmp_path):
         assert value.equal(resumed.best[name]), name
 
 
-def test_half_the_precision_learns_as_well(folder, tmp_path):
+@pytest.mark.parametrize(
+    ("text", "does"),
+    [
+        ("model name\t: A\nflags\t\t: fpu avx512f avx512_bf16\n", True),
+        ("flags\t\t: fpu amx_tile amx_bf16\nflags\t\t: fpu\n", True),
+        ("Features\t: fp asimd bf16 i8mm\n", True),
+        ("flags\t\t: fpu avx2 avx512f\nbugs\t\t: bf16\n", False),
+        ("", False),
+    ],
+)
+def test_who_multiplies_bfloat16(tmp_path, text, does):
+    """A processor whose flags say so; one that says nothing does not."""
+    (tmp_path / "cpuinfo").write_text(text)
+    assert multiplies_bfloat16(torch.device("cpu"), tmp_path / "cpuinfo") is does
+    assert not multiplies_bfloat16(torch.device("cpu"), tmp_path / "missing")
+
+
+def test_bfloat16_is_left_alone_where_it_would_be_imitated(folder, tmp_path, monkeypatch):
+    """There a recipe that wants it trains in 32 bits: to the same loss but for its last digits."""
+    monkeypatch.setattr(training, "multiplies_bfloat16", lambda device: False)
+    whole, left = (
+        fitted(folder, tmp_path / name, epochs=1, precision=name)
+        for name in ("float32", "bfloat16")
+    )
+    assert not left.halved
+    assert left.history[0].train_loss == pytest.approx(whole.history[0].train_loss, rel=1e-3)
+
+
+def test_half_the_precision_learns_as_well(folder, tmp_path, monkeypatch):
     """With bfloat16 products the loss falls as with float32, and weights stay float32."""
+    monkeypatch.setattr(training, "multiplies_bfloat16", lambda device: True)
     whole, half = (
         fitted(folder, tmp_path / name, epochs=3, precision=name)
         for name in ("float32", "bfloat16")
