@@ -237,7 +237,7 @@ def test_an_opinion_is_added_as_the_logits_that_it_is():
 
 def test_the_file_is_what_was_trained_and_half_the_size(tmp_path):
     """To 1e-4 of PyTorch on a stream; weights in 16 bits, and no table of cosines."""
-    made = lean.rounded(network(opinions=1.0))
+    made = lean.rounded(network(opinions=1.0), "float16")
     step = Step(made, FRONT_END, RATE, HOP)
     path = tmp_path / "model.onnx"
     model_file.write(model_file.build_graph(step), metadata(step), path)
@@ -257,6 +257,6 @@ def test_rounding_moves_no_decision():
     frames = torch.randn(4, 64, 78 + 10 * STEP)
     with torch.no_grad():
         before = made.listen(frames, STEP).logits
-        after = lean.rounded(made).listen(frames, STEP).logits
+        after = lean.rounded(made, "float16").listen(frames, STEP).logits
     assert (before - after).abs().max() < 5e-3 * before.abs().max()
     assert any(isinstance(module, nn.BatchNorm2d) for module in made.modules())

@@ -19,21 +19,30 @@ CHECKPOINT = "best.pt"
 _HINT = "name the folder of a run, its best.pt, or the model.onnx beside it"
 
 
-def weights(path: Path) -> dict[str, Tensor]:
+def member(folder: Path, number: int) -> Path:
+    """Where in the ``folder`` of a run of several networks the checkpoints of one are, from 0."""
+    return folder / f"member-{number + 1}"
+
+
+def weights(path: Path, number: int = 0) -> dict[str, Tensor]:
     """The weights of the best epoch of a run: its folder, a checkpoint or its ``model.onnx``.
 
-    A model file by itself does not hold them (its layers are folded into one another); they are
-    read from the checkpoint beside it. Raises :class:`InputError` if there is none.
+    Of a run of several networks those of one, ``number``; where it has fewer, it begins with the
+    first again. A model file by itself does not hold them (its layers are folded into one another);
+    they are read from the checkpoint beside it. Raises :class:`InputError` if there is none.
     """
     file = path / CHECKPOINT if path.is_dir() else path
     if file.suffix == ".onnx":
         file = file.with_name(CHECKPOINT)
-        if path.is_file() and not file.exists():
-            raise InputError(
-                f"there is no {CHECKPOINT} beside {path}, and a model file alone does not hold "
-                "weights to train on",
-                _HINT,
-            )
+    several = len(list(file.parent.glob(f"member-*/{CHECKPOINT}")))
+    if several and not file.exists():
+        file = member(file.parent, number % several) / CHECKPOINT
+    elif path.suffix == ".onnx" and path.is_file() and not file.exists():
+        raise InputError(
+            f"there is no {CHECKPOINT} beside {path}, and a model file alone does not hold "
+            "weights to train on",
+            _HINT,
+        )
     try:
         state: dict[str, Any] = torch.load(file, map_location="cpu", weights_only=True)
         # `last.pt` has the best weights apart from the newest.

@@ -69,6 +69,9 @@ _PARTS = (
 )
 
 
+_NUMBERS = {2: "two", 3: "three", 4: "four"}
+
+
 def _section(title: str, text: str) -> list[str]:
     return [f"## {title}", text] if text.strip() else []
 
@@ -266,6 +269,14 @@ def _making(metrics: dict[str, Any], recipe: Recipe) -> str:
             f"best of {training['epochs']} epochs by macro F1 on validation windows was epoch "
             f"{training['best_epoch']}"
         )
+    count, seed = training.get("members", 1), metrics["seed"]
+    seeds = f"seed {seed}"
+    if count > 1:
+        seeds = f"seeds {', '.join(str(seed + n) for n in range(count - 1))} and {seed + count - 1}"
+        chosen = (
+            f"{_NUMBERS.get(count, str(count))} networks, trained apart and alike, whose logits' "
+            f"mean is what the model says; of each {chosen}"
+        )
     heard = f"passages of {passages:g} s" if passages else "crops"
     settling = training.get("settling") or {"epochs": 0}
     settled = (
@@ -276,7 +287,7 @@ def _making(metrics: dict[str, Any], recipe: Recipe) -> str:
     )
     by_teacher = f"taught by YAMNet (`{taught}`) as well, " if taught else ""
     return (
-        f"`genred train` with the recipe `{recipe.name}` and seed {metrics['seed']}: {chosen}; "
+        f"`genred train` with the recipe `{recipe.name}` and {seeds}: {chosen}; "
         f"{training['crops_per_epoch']:,} {heard} an epoch, {by_teacher}{settled}"
         f"{training['seconds'] / 60:.1f} minutes on {training['device']}. Calibration temperature "
         f"{metrics['calibration']['temperature']:.3f}, found by "

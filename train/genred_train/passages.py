@@ -19,7 +19,7 @@ from genred_train.data.corpus import levels
 from genred_train.data.synthetic import DATASET
 from genred_train.front_end import band_centres
 from genred_train.materials import Crops
-from genred_train.networks.base import Remembers
+from genred_train.networks.base import Listens, Remembers
 from genred_train.sampling import Sampler
 from genred_train.teacher import yamnet, yardstick
 from genred_train.teacher.lessons import Lessons
@@ -279,7 +279,7 @@ class Passages(Crops):
 
         Windows must begin at whole hops of their recordings.
         """
-        assert isinstance(network, Remembers)
+        assert isinstance(network, Listens)
         network.eval()
         recipe, hop = self.recipe, self.recipe.audio.hop
         front = recipe.front_end

@@ -335,7 +335,8 @@ class Training(_Table):
 
     precision: Literal["float32", "bfloat16"] = "float32"
     """Of the products in training. ``bfloat16`` halves the time of large convolutions where the
-    processor has it; weights, loss and every judgement stay float32."""
+    processor multiplies it, and elsewhere is left alone; weights, loss and every judgement stay
+    float32."""
 
     label_smoothing: float = Field(default=0.05, ge=0, lt=1)
     average: float = Field(default=0.0, ge=0, lt=1)
@@ -348,6 +349,11 @@ class Training(_Table):
     unscored_share: float = Field(default=0.3, ge=0, le=1)
     """At most this share of a label's crops comes from data sets that are never scored."""
 
+    members: int = Field(default=1, ge=1)
+    """So many networks are trained, each by a seed of its own from ``seed`` on, and exported as
+    one that says the mean of their logits: at so many times the cost it is more often right than
+    they are."""
+
     val_windows: int = Field(default=12, ge=1)
     """Validation looks at so many windows of each clip, evenly spread."""
 
@@ -357,6 +363,14 @@ class Training(_Table):
     def learns(self) -> tuple[SplitName, ...]:
         """The splits that are learnt from."""
         return ("train", "val") if self.learn_validation else ("train",)
+
+
+class Export(_Table):
+    """``[export]``: the model file."""
+
+    weights: Literal["float32", "float16", "int8"] = "float32"
+    """How it holds them: what loads it widens them once, so that this is a matter of its size.
+    Networks are judged with what is written. ``int8`` has a scale for each output channel."""
 
 
 class Card(_Table):
@@ -401,6 +415,7 @@ class Recipe(_Table):
     teaching: Teaching = Teaching()
     training: Training = Training()
     settling: Settling = Settling()
+    export: Export = Export()
     card: Card = Card()
     published: tuple[Published, ...] = ()
 

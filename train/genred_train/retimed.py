@@ -39,7 +39,8 @@ def retime(metadata: ModelMetadata, rate: float, folder: Path) -> Path:
         )
     if hop > metadata.window:
         raise ConfigError("a hop must not be longer than the window")
-    network = lean.rounded(Job(metadata, None).network())  # as a model is exported
+    job = Job(metadata, None)
+    network = lean.rounded(job.network(), job.recipe().export.weights)  # as a model is exported
     try:
         step = Step(network, metadata.front_end, metadata.sample_rate, int(hop))
         graph = model_file.build_graph(step)

@@ -24,7 +24,7 @@ from genred.model.metadata import (
 )
 from genred.model.metadata import Network as NetworkMetadata
 from genred.model.metadata import Training as TrainingMetadata
-from genred_train import beginnings, card, judging, networks, scoring
+from genred_train import beginnings, card, judging, members, networks, scoring
 from genred_train.calibration import Correction, fit_temperature
 from genred_train.data import corpus as corpora
 from genred_train.data.arrays import Arrays
@@ -165,6 +165,7 @@ def training_facts(trainer: Trainer, seconds: float, prepared: float) -> dict[st
     return {
         "device": trainer.device.type,
         "processes": trainer.team.size,
+        "members": training.members,
         "epochs": len(trainer.history),
         "epochs_planned": training.epochs,
         "stopped": trainer.stopped,
@@ -189,6 +190,7 @@ class Fitted:
     network: Network
     temperature: float
     trainer: Trainer
+    """Of the first member, where there are several."""
     seconds: float
     calibrated_by: str = "validation"
     shifts: Sequence[float] = ()
@@ -207,43 +209,86 @@ def fit(
     """Train on what is learnt from of a corpus or of arrays, and calibrate.
 
     On the validation split, or where that is learnt from too on the answers of cross-validation.
-    Writes ``best.pt``, ``last.pt``, ``history.csv`` and TensorBoard's events into ``folder``;
-    of ``options`` count those about where to begin and when to stop.
+    Writes ``best.pt``, ``last.pt``, ``history.csv`` and TensorBoard's events into ``folder``, of
+    several members into a folder ``member-N`` there for each; of ``options`` count those about
+    where to begin and when to stop.
     """
     team = team or Team()
-    network = build_network(recipe, len(data.labels), data)
-    material = None
-    if recipe.airing.seconds and not isinstance(data, Arrays) and options is not None:
-        material = Passages(
-            recipe, data, network.to(device), device, options.cache, options.teacher, console
-        )
-    trainer = Trainer(recipe, data, network, device, team, material)
-    if options and options.minutes is not None:
-        trainer.limit_s = 60.0 * options.minutes
-    if options and options.init_from is not None:
-        taken = trainer.take(beginnings.weights(options.init_from))
-        console.note(f"began with {taken} tensors of {options.init_from}; the logits are new")
-    if options and options.resume:
-        trainer.resume(folder / "last.pt")
-        console.note(f"resumed after epoch {len(trainer.history)}")
-    with Recorder(folder) as recorder:
-
-        def told(epoch: Epoch) -> None:
-            if team.leads:
-                _tell(epoch, recipe, console)
-                recorder.epoch(trainer.history)
-
-        best = trainer.fit(folder, told)
-    if trainer.stopped:
-        console.note(f"stopped after epoch {len(trainer.history)}: {trainer.stopped}")
-    seconds = sum(epoch.seconds for epoch in trainer.history)
-    if material is not None and recipe.settling.epochs and not trainer.stopped:
-        seconds += _settle(trainer, material, folder, console)
-    correction, by = _calibrated(recipe, trainer, data, options)
-    _shift(best, correction)
+    count = recipe.training.members
+    learnt, seconds = [], 0.0
+    for number in range(count):
+        if count > 1:
+            console.note(f"member {number + 1} of {count}")
+        member = _Member(recipe.override(seed=recipe.training.seed + number), number, count)
+        trainer, took = member.train(data, folder, device, console, options, team)
+        learnt.append(trainer)
+        seconds += took
+    first = learnt[0]
+    best = members.together([trainer.judged for trainer in learnt])
+    correction, by = _calibrated(recipe, first, best, data, options)
+    if correction.shifts.any():
+        best.take_shifts(torch.from_numpy(correction.shifts))
     # From here on the network is what is written: folded, and rounded where that is small.
-    network = lean.rounded(best) if material else best
-    return Fitted(network, correction.temperature, trainer, seconds, by, correction.shifts.tolist())
+    network = (
+        best if recipe.export.weights == "float32" else lean.rounded(best, recipe.export.weights)
+    )
+    return Fitted(network, correction.temperature, first, seconds, by, correction.shifts.tolist())
+
+
+@dataclass(frozen=True, slots=True)
+class _Member:
+    """One of ``count`` networks, and the recipe with the seed that it has of its own."""
+
+    recipe: Recipe
+    number: int
+    count: int
+
+    def train(
+        self,
+        data: Corpus | Arrays,
+        folder: Path,
+        device: torch.device,
+        console: Console,
+        options: Options | None,
+        team: Team,
+    ) -> tuple[Trainer, float]:
+        """Returns what trained it, to the end, and how many seconds that took."""
+        recipe = self.recipe
+        if self.count > 1:
+            folder = beginnings.member(folder, self.number)
+            make(folder)
+        seeded(recipe.training.seed)
+        network = build_network(recipe, len(data.labels), data)
+        material = None
+        if recipe.airing.seconds and not isinstance(data, Arrays) and options is not None:
+            material = Passages(
+                recipe, data, network.to(device), device, options.cache, options.teacher, console
+            )
+        trainer = Trainer(recipe, data, network, device, team, material)
+        if options and options.minutes is not None:
+            trainer.limit_s = 60.0 * options.minutes / self.count
+        if options and options.init_from is not None:
+            taken = trainer.take(beginnings.weights(options.init_from, self.number))
+            console.note(f"began with {taken} tensors of {options.init_from}; the logits are new")
+        last = folder / "last.pt"
+        # Of several, those that had not begun begin now.
+        if options and options.resume and (self.count == 1 or last.exists()):
+            trainer.resume(last)
+            console.note(f"resumed after epoch {len(trainer.history)}")
+        with Recorder(folder) as recorder:
+
+            def told(epoch: Epoch) -> None:
+                if team.leads:
+                    _tell(epoch, recipe, console)
+                    recorder.epoch(trainer.history)
+
+            trainer.fit(folder, told)
+        if trainer.stopped:
+            console.note(f"stopped after epoch {len(trainer.history)}: {trainer.stopped}")
+        seconds = sum(epoch.seconds for epoch in trainer.history)
+        if material is not None and recipe.settling.epochs and not trainer.stopped:
+            seconds += _settle(trainer, material, folder, console)
+        return trainer, seconds
 
 
 def _settle(trainer: Trainer, material: Passages, folder: Path, console: Console) -> float:
@@ -266,7 +311,11 @@ def _settle(trainer: Trainer, material: Passages, folder: Path, console: Console
 
 
 def _calibrated(
-    recipe: Recipe, trainer: Trainer, data: Corpus | Arrays, options: Options | None
+    recipe: Recipe,
+    trainer: Trainer,
+    network: Network,
+    data: Corpus | Arrays,
+    options: Options | None,
 ) -> tuple[Correction, str]:
     """What makes the network as sure as it is right, and by what it was found.
 
@@ -274,21 +323,13 @@ def _calibrated(
     """
     none = np.zeros(len(data.labels), np.float32)
     if not recipe.training.learn_validation:
-        answers, truth, _ = trainer.material.validate(trainer.judged, trainer.team)
+        answers, truth, _ = trainer.material.validate(network, trainer.team)
         return Correction(none, fit_temperature(answers, truth)), "validation"
     if options is None or options.folds is None or isinstance(data, Arrays):
         return Correction(none, 1.0), "nothing"
     from genred_train.evaluation import folds
 
     return folds.correction(recipe, data, options.folds), "cross-validation"
-
-
-@torch.no_grad()
-def _shift(network: Network, correction: Correction) -> None:
-    """Build the shifts into the layer whose output is the logits."""
-    if correction.shifts.any():
-        bias = network.get_submodule(network.logits_layer).get_parameter("bias")
-        bias.add_(torch.from_numpy(correction.shifts).to(bias))
 
 
 def make(folder: Path) -> None:
@@ -316,6 +357,11 @@ def settle(seed: int, threads: int | None) -> None:
     torch.use_deterministic_algorithms(mode=True, warn_only=True)
     torch.backends.cudnn.benchmark = False
     torch.set_num_threads(threads or len(os.sched_getaffinity(0)))
+    seeded(seed)
+
+
+def seeded(seed: int) -> None:
+    """Seed all generators."""
     random.seed(seed)
     torch.manual_seed(seed)
 

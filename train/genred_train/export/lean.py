@@ -1,6 +1,6 @@
-"""Makes a model file small without another result: half the bits, and tables that are computed.
+"""Makes a model file small without another result: fewer bits, and tables that are computed.
 
-Weights are rounded to 16 bits *before* the network is judged and compared, so that what is
+Weights are rounded to 16 or 8 bits *before* the network is judged and compared, so that what is
 written is what was measured; onnxruntime widens them once, when it loads the file. The cosines of
 the Fourier transform are written as the formula that they are, and computed then as well.
 """
@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import copy
 import math
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Literal
 
 import numpy as np
 import onnx
@@ -24,15 +24,22 @@ if TYPE_CHECKING:
     from genred_train.export.spectrum import FoldedLogMel
     from genred_train.networks.base import Network
 
+Weights = Literal["float32", "float16", "int8"]
+
 # Smaller tensors are not worth a node.
 _LEAST = 256
 
+# What 8 bits hold, to either side; and 2 to the number of a scale's own bits.
+_STEPS = 127
+_SCALE_BITS = np.float32(2**12)
 
-def rounded(network: Network) -> Network:
-    """A copy for judging and export: batch normalisation folded in, weights rounded to 16 bits.
 
-    Standardisation of the input and all that is smaller than a few hundred numbers stay as they
-    are.
+def rounded(network: Network, weights: Weights) -> Network:
+    """A copy for judging and export: batch normalisation folded in, large tensors rounded.
+
+    With ``float32`` nothing is rounded. In ``int8`` each output channel of a matrix or a kernel has
+    a scale, its largest number by 127; what has one dimension has 16 bits then. Standardisation of
+    the input and all that is smaller than a few hundred numbers stay as they are.
     """
     copied: Network = copy.deepcopy(network).cpu().eval()
     copied.to(memory_format=torch.contiguous_format)  # type: ignore[call-overload]  # for modules
@@ -41,9 +48,25 @@ def rounded(network: Network) -> Network:
             _fold(module)
     with torch.no_grad():
         for parameter in copied.parameters():
-            if parameter.numel() >= _LEAST:
+            if parameter.numel() < _LEAST or weights == "float32":
+                continue
+            if weights == "int8" and parameter.ndim > 1:
+                parameter.copy_(torch.from_numpy(_in_steps(parameter.numpy())))
+            else:
                 parameter.copy_(parameter.half().float())
     return copied
+
+
+def _in_steps(values: NDArray[np.float32]) -> NDArray[np.float32]:
+    """``values`` ``[channels, ...]`` rounded to whole steps of each channel's scale."""
+    rows = values.reshape(len(values), -1)
+    scale = np.abs(rows).max(axis=1, keepdims=True) / np.float32(_STEPS)
+    scale[scale == 0] = 1
+    # Scales of few bits: their multiples are then exact, and can be told from the numbers alone.
+    fraction, exponent = np.frexp(scale)
+    scale = np.ldexp(np.rint(fraction * _SCALE_BITS) / _SCALE_BITS, exponent)
+    steps = np.clip(np.rint(rows / scale), -_STEPS, _STEPS)
+    return np.asarray((steps * scale).reshape(values.shape), np.float32)
 
 
 def _fold(layers: nn.Sequential) -> None:
@@ -58,20 +81,44 @@ def _fold(layers: nn.Sequential) -> None:
             layers[number + 1] = nn.Identity()
 
 
-def halve(model: ModelProto) -> None:
-    """Write each large tensor in 16 bits that loses nothing by it, with a node that widens it."""
+def narrow(model: ModelProto) -> None:
+    """Write each large tensor in the fewest bits that lose nothing, with nodes that widen it."""
     graph = model.graph
     nodes, kept = [], []
     for tensor in graph.initializer:
         values = numpy_helper.to_array(tensor)
-        wide = tensor.data_type == TensorProto.FLOAT and values.size >= _LEAST
-        if not wide or not np.array_equal(values.astype(np.float16).astype(np.float32), values):
+        if tensor.data_type != TensorProto.FLOAT or values.size < _LEAST:
             kept.append(tensor)
             continue
-        name = f"{tensor.name}.half"
-        kept.append(numpy_helper.from_array(values.astype(np.float16), name))
-        nodes.append(helper.make_node("Cast", [name], [tensor.name], to=TensorProto.FLOAT))
+        name = tensor.name
+        stepped = _steps_of(values)
+        if stepped is not None:
+            steps, scale = stepped
+            kept.append(numpy_helper.from_array(steps, f"{name}.steps"))
+            kept.append(numpy_helper.from_array(scale, f"{name}.scale"))
+            whole = helper.make_node(
+                "Cast", [f"{name}.steps"], [f"{name}.whole"], to=TensorProto.FLOAT
+            )
+            # Not DequantizeLinear: onnxruntime would compute that anew in every step.
+            nodes += [whole, helper.make_node("Mul", [f"{name}.whole", f"{name}.scale"], [name])]
+        elif np.array_equal(values.astype(np.float16).astype(np.float32), values):
+            kept.append(numpy_helper.from_array(values.astype(np.float16), f"{name}.half"))
+            nodes.append(helper.make_node("Cast", [f"{name}.half"], [name], to=TensorProto.FLOAT))
+        else:
+            kept.append(tensor)
     _replace(model, kept, nodes)
+
+
+def _steps_of(values: NDArray[np.float32]) -> tuple[NDArray[np.int8], NDArray[np.float32]] | None:
+    """Whole steps, and the scale along one axis that they are of; None where there are none."""
+    for axis in range(values.ndim if values.ndim > 1 else 0):
+        others = tuple(n for n in range(values.ndim) if n != axis)
+        scale = np.abs(values).max(axis=others, keepdims=True) / np.float32(_STEPS)
+        scale[scale == 0] = 1
+        steps = np.rint(values / scale)
+        if np.array_equal((steps * scale).astype(np.float32), values):
+            return steps.astype(np.int8), scale
+    return None
 
 
 def compute_tables(model: ModelProto, front_end: FoldedLogMel, prefix: str) -> None:

@@ -19,7 +19,7 @@ from genred.model.metadata import METADATA_KEY, FrontEnd, ModelMetadata
 from genred_train.export import lean
 from genred_train.export.layout import time_first
 from genred_train.front_end import DECIBEL, LogMel, frames_in
-from genred_train.networks.base import Remembers
+from genred_train.networks.base import Listens
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
@@ -66,7 +66,7 @@ def build_graph(step: Step) -> onnx.ModelProto:
     onnx.checker.check_model(model, full_check=True)
     model = time_first(model)
     lean.compute_tables(model, step.front_end, "front_end")
-    lean.halve(model)
+    lean.narrow(model)
     onnx.checker.check_model(model, full_check=True)
     return model
 
@@ -136,7 +136,7 @@ def verify(
     worst_logits = worst_frames = 0.0
     with torch.no_grad():
         remembered = None
-        if isinstance(network, Remembers):
+        if isinstance(network, Listens):
             begin, end = first * metadata.hop - reach, logits.shape[0] * metadata.hop
             mel = transform(torch.from_numpy(audio[:, begin:end]))
             remembered = network.listen(mel, step).logits.numpy()

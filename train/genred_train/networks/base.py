@@ -99,6 +99,12 @@ class Network(nn.Module, abc.ABC):
                 "set it to 0, or network.name to 'remembering', with options.memory above 0",
             )
 
+    @torch.no_grad()
+    def take_shifts(self, shifts: Tensor) -> None:
+        """Once it is trained, add ``shifts`` ``[labels]`` to its logits."""
+        bias = self.get_submodule(self.logits_layer).get_parameter("bias")
+        bias.add_(shifts.to(bias))
+
     @property
     def logits_layer(self) -> str:
         """The name of the layer whose output is the logits: the last linear one."""
@@ -119,14 +125,8 @@ class Network(nn.Module, abc.ABC):
         }
 
 
-class Remembers(abc.ABC):
+class Listens(abc.ABC):
     """What a network that remembers more than its window offers besides."""
-
-    label_gradient: float
-    """Share of the gradient of logits that goes on into what is heard now."""
-
-    opinions: int
-    """How many numbers of what a teacher would say it tells itself."""
 
     @abc.abstractmethod
     def listen(self, logmel: Tensor, hop: int) -> Said:
@@ -134,6 +134,16 @@ class Remembers(abc.ABC):
 
         There are ``k + 1`` decisions, the first at the end of the first whole window.
         """
+
+
+class Remembers(Listens):
+    """And what it takes to train it."""
+
+    label_gradient: float
+    """Share of the gradient of logits that goes on into what is heard now."""
+
+    opinions: int
+    """How many numbers of what a teacher would say it tells itself."""
 
     @abc.abstractmethod
     def take_opinions(self, mean: Tensor, scale: Tensor) -> None:

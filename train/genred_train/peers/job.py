@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 import torch
 
-from genred_train import networks
+from genred_train import members, networks
 from genred_train.front_end import frames_in
 from genred_train.recipe import Recipe
 
@@ -41,13 +41,16 @@ class Job:
 
     def network(self) -> Network:
         """The model's network, untrained, for whole windows."""
-        metadata, choice = self.metadata, self.recipe().network
+        metadata, recipe = self.metadata, self.recipe()
         torch.manual_seed(SEED)
-        network = networks.build(
-            choice.name,
-            choice.options,
-            n_mels=metadata.front_end.n_mels,
-            frames=frames_in(metadata.window, metadata.front_end),
-            labels=len(metadata.labels),
-        )
-        return network.eval()
+        built = [
+            networks.build(
+                recipe.network.name,
+                recipe.network.options,
+                n_mels=metadata.front_end.n_mels,
+                frames=frames_in(metadata.window, metadata.front_end),
+                labels=len(metadata.labels),
+            )
+            for _ in range(recipe.training.members)
+        ]
+        return members.together(built).eval()
