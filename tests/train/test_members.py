@@ -131,6 +131,7 @@ def test_a_run_of_two(folder, tmp_path):
     card = (out / "MODEL_CARD.md").read_text()
     assert "two networks, trained apart" in card
     assert "seeds 3 and 4" in card
+    assert "| Network | two of remembering, " in card
     first, second = (beginnings.weights(out, number) for number in range(2))
     assert any(not torch.equal(first[name], second[name]) for name in first)
     assert all(torch.equal(beginnings.weights(out, 2)[name], first[name]) for name in first)

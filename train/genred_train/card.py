@@ -69,7 +69,8 @@ _PARTS = (
 )
 
 
-_NUMBERS = {2: "two", 3: "three", 4: "four"}
+def _number(count: int) -> str:
+    return {2: "two", 3: "three", 4: "four"}.get(count, str(count))
 
 
 def _section(title: str, text: str) -> list[str]:
@@ -81,6 +82,8 @@ def _facts(metrics: dict[str, Any]) -> str:
     labels = ", ".join(label["name"] for label in metrics["data"]["labels"])
     step = 1.0 / model["decisions_per_second"]
     second = model["decisions_per_second"]
+    count = metrics["training"].get("members", 1)
+    network = f"{_number(count)} of {model['network']}" if count > 1 else model["network"]
     return cards.table(
         ("", ""),
         [
@@ -92,7 +95,7 @@ def _facts(metrics: dict[str, Any]) -> str:
                     f"anew every {step:g} s"
                 ),
             ),
-            ("Network", f"{model['network']}, {model['parameters']:,} parameters"),
+            ("Network", f"{network}, {model['parameters']:,} parameters"),
             ("File", f"{model['bytes']:,} bytes"),
             (
                 "Multiply-adds a second of audio",
@@ -274,7 +277,7 @@ def _making(metrics: dict[str, Any], recipe: Recipe) -> str:
     if count > 1:
         seeds = f"seeds {', '.join(str(seed + n) for n in range(count - 1))} and {seed + count - 1}"
         chosen = (
-            f"{_NUMBERS.get(count, str(count))} networks, trained apart and alike, whose logits' "
+            f"{_number(count)} networks, trained apart and alike, whose logits' "
             f"mean is what the model says; of each {chosen}"
         )
     heard = f"passages of {passages:g} s" if passages else "crops"
