@@ -2,17 +2,20 @@
 
 from __future__ import annotations
 
-from pathlib import Path
+from typing import TYPE_CHECKING
 
 import torch
 
-_CPUINFO = Path("/proc/cpuinfo")
+from genred.bench.machine import CPUINFO, cpuinfo
+
+if TYPE_CHECKING:
+    from pathlib import Path
 
 # What Linux calls it on x86 (the first two) and on Arm.
 _FLAGS = frozenset({"avx512_bf16", "amx_bf16", "bf16"})
 
 
-def multiplies_bfloat16(device: torch.device, cpuinfo: Path = _CPUINFO) -> bool:
+def multiplies_bfloat16(device: torch.device, path: Path = CPUINFO) -> bool:
     """Whether ``device`` does; where it is not known of a processor, it does not.
 
     Who does not must imitate it, and a training step of the shipped model's network then takes ten
@@ -20,10 +23,4 @@ def multiplies_bfloat16(device: torch.device, cpuinfo: Path = _CPUINFO) -> bool:
     """
     if device.type == "cuda":
         return bool(torch.cuda.is_bf16_supported(including_emulation=False))
-    try:
-        lines = cpuinfo.read_text(encoding="utf-8", errors="replace").splitlines()
-    except OSError:
-        return False
-    flags = (line.partition(":") for line in lines)
-    first = next((value for name, _, value in flags if name.strip() in {"flags", "Features"}), "")
-    return not _FLAGS.isdisjoint(first.split())
+    return not _FLAGS.isdisjoint(cpuinfo("flags", "Features", path=path).split())

@@ -16,7 +16,7 @@ from genred import __version__
 GIT_S: Final = 5.0
 """git answers within milliseconds, or not at all (a network drive that is away)."""
 
-_CPUINFO: Final = Path("/proc/cpuinfo")
+CPUINFO: Final = Path("/proc/cpuinfo")
 _PACKAGES: Final = ("numpy", "onnxruntime", "onnxruntime-gpu", "av")
 
 
@@ -66,14 +66,19 @@ def cores() -> list[int]:
 
 def processor() -> str:
     """What the processor calls itself."""
+    return cpuinfo("model name") or platform.processor() or platform.machine()
+
+
+def cpuinfo(*names: str, path: Path = CPUINFO) -> str:
+    """What ``/proc/cpuinfo`` first has by one of ``names``; empty where it has, or is, nothing."""
     try:
-        for line in _CPUINFO.read_text(encoding="utf-8", errors="replace").splitlines():
+        for line in path.read_text(encoding="utf-8", errors="replace").splitlines():
             name, _, value = line.partition(":")
-            if name.strip() == "model name":
+            if name.strip() in names:
                 return " ".join(value.split())
     except OSError:
         pass
-    return platform.processor() or platform.machine()
+    return ""
 
 
 def commit() -> str:
