@@ -365,10 +365,13 @@ class Training(_Table):
         return ("train", "val") if self.learn_validation else ("train",)
 
 
+Weights = Literal["float32", "float16", "int8"]
+
+
 class Export(_Table):
     """``[export]``: the model file."""
 
-    weights: Literal["float32", "float16", "int8"] = "float32"
+    weights: Weights = "float32"
     """How it holds them: what loads it widens them once, so that this is a matter of its size.
     Networks are judged with what is written. ``int8`` has a scale for each output channel."""
 

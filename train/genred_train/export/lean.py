@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import copy
 import math
-from typing import TYPE_CHECKING, Any, Literal
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import onnx
@@ -23,8 +23,7 @@ if TYPE_CHECKING:
 
     from genred_train.export.spectrum import FoldedLogMel
     from genred_train.networks.base import Network
-
-Weights = Literal["float32", "float16", "int8"]
+    from genred_train.recipe import Weights
 
 # Smaller tensors are not worth a node.
 _LEAST = 256
