@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import os
 from collections import Counter
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
@@ -12,7 +13,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 from tiny_run import LABELS, quick, quiet, write_music
-from train_data import recipe
+from train_data import recipe, sound, write_wav
 
 from genred.errors import InputError
 from genred.model.session import load_model
@@ -123,6 +124,28 @@ def test_a_label_of_one_group_is_an_error(tmp_path):
     corpus = corpora.load(recipe(), data, tmp_path / "cache", quiet(), training=False)
     with pytest.raises(InputError, match="too few of low"):
         folds._enough(folds._scored_groups(corpus), corpus.label_names, 3, quiet())
+
+
+def test_a_fold_that_learnt_from_other_music_is_trained_again(planned, tmp_path, monkeypatch):
+    """What is kept says what it learnt from without labels."""
+    plan, _ = planned
+    trained = []
+
+    def run(part, plan, folder, console):
+        trained.append(folder.name)
+        folder.mkdir(parents=True, exist_ok=True)
+        none = np.empty(0, np.int64)
+        fold = folds.Fold(folds.Answers(np.empty((0, 3), np.float32), none, none), 1.0, 1, 0.0)
+        folds._keep(fold, folder, folds._key(part, plan), plan.seed, folds._unlabelled(part))
+        return fold
+
+    monkeypatch.setattr(folds, "_run", run)
+    plan = replace(plan, out=tmp_path / "out", first=1)
+    write_wav(tmp_path / "library" / "a.wav", sound("low", 3.0, 7))
+    more = replace(plan, unlabelled=tmp_path / "library")
+    for each, count in ((plan, 1), (plan, 1), (more, 2), (more, 2), (plan, 3)):
+        folds.trained(each, quiet())
+        assert trained == ["fold-1"] * count
 
 
 @pytest.mark.slow

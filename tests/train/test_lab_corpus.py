@@ -31,9 +31,12 @@ def screen() -> io.StringIO:
 
 @pytest.fixture
 def load(folder, tmp_path, screen):
-    def loaded(made: Recipe | None = None, data: Path = folder) -> Corpus:
+    def loaded(
+        made: Recipe | None = None, data: Path = folder, unlabelled: Path | None = None
+    ) -> Corpus:
         console = Console(rich.console.Console(file=screen, width=100))
-        return corpora.load(made or recipe(), data, tmp_path / "cache", console)
+        cache = tmp_path / "cache"
+        return corpora.load(made or recipe(), data, cache, console, unlabelled=unlabelled)
 
     return loaded
 
@@ -307,3 +310,48 @@ def test_the_shipped_recipe_splits_the_real_data(monkeypatch):
     for side in ("val", "test"):
         assert {c.label for c in clips if sides[c.group] == side} == names
         assert not any(c.dataset.startswith("generated") for c in clips if sides[c.group] == side)
+
+
+def test_more_music_without_labels_is_for_the_teacher_alone(load, folder, tmp_path):
+    """Whatever lies beneath the folder, but for what has a label, is too short or is broken."""
+    plain = load()
+    more = tmp_path / "library"
+    for number, artist in enumerate(("Some One", "Another")):
+        write_wav(more / artist / "deep" / f"{number}.wav", sound("low", 3.0, 90 + number))
+    write_wav(more / "loose.wav", sound("high", 2.0, 95))
+    write_wav(more / "short.wav", sound("high", 0.3, 96))
+    (more / "broken.ogg").write_bytes(b"no audio")
+    shutil.copy(plain.entries[0].clip.path, more / "again.wav")
+    corpus = load(unlabelled=more)
+    assert [entry.clip for entry in corpus.entries] == [entry.clip for entry in plain.entries]
+    assert corpus.fingerprint == plain.fingerprint
+    found = {(entry.clip.name, entry.group) for entry in corpus.unlabelled}
+    assert found == {
+        ("Some One/deep/0.wav", "Some One"),
+        ("Another/deep/1.wav", "Another"),
+        ("loose.wav", "library/loose.wav"),
+    }
+    assert all(e.label == -1 and not e.scored for e in corpus.unlabelled)
+    assert {entry.clip.dataset for entry in corpus.unlabelled} == {"library"}
+    assert [item.path.name for item in corpus.unusable] == ["broken.ogg"]
+
+
+def test_a_manifest_says_where_music_without_labels_is_from(load, folder, tmp_path):
+    """Its data set and licence are told; an artist who has labelled recordings is left out."""
+    more = tmp_path / "library"
+    for name in ("a", "b"):
+        write_wav(more / f"{name}.wav", sound("low", 3.0, ord(name)))
+    known = load().entries[0].group
+    add_manifest(more, [f"a.wav,whatever,{known},train,set,CC0", "b.wav,x,new,train,set,CC0"])
+    (entry,) = load(unlabelled=more).unlabelled
+    assert (entry.group, entry.clip.dataset, entry.clip.license) == ("new", "set", "CC0")
+
+
+@pytest.mark.parametrize("made", [False, True])
+def test_a_folder_without_music_is_refused(load, tmp_path, made):
+    """One line that says what is wanted."""
+    more = tmp_path / "library"
+    if made:
+        more.mkdir()
+    with pytest.raises(InputError, match=r"there is no .*library \(--unlabelled wants"):
+        load(unlabelled=more)

@@ -325,6 +325,11 @@ def test_the_command_trains(folder, tmp_path, capsys):
         (["tiny.toml", "--data", "nowhere"], 66, "there is no folder nowhere"),
         (["tiny.toml", "--data", ".", "--threads", "0"], 64, "--threads"),
         (["tiny.toml", "--data", "data", "--resume"], 64, "--resume needs --out"),
+        (
+            ["tiny.toml", "--data", "data", "--unlabelled", "more"],
+            64,
+            "--unlabelled needs --teacher",
+        ),
         (["tiny.toml", "--data", "data", "--resume", "--out", "new"], 66, "no new/last.pt"),
         (["wrong.toml", "--data", "."], 78, "did you mean"),
         (["odd.toml", "--data", "data"], 78, "there is no network called 'cnn9'"),

@@ -96,6 +96,12 @@ def parser() -> argparse.ArgumentParser:
         help="yamnet.tflite: recipes that train on passages of radio learn from it, too",
     )
     made.add_argument(
+        "--unlabelled",
+        type=Path,
+        metavar="DIR",
+        help="more music, of no label: the teacher alone speaks of it",
+    )
+    made.add_argument(
         "--folds",
         type=Path,
         metavar="DIR",
@@ -147,6 +153,8 @@ def _train(chosen: argparse.Namespace) -> None:
         raise UsageError("--minutes must be above 0")
     if chosen.resume and not chosen.out:
         raise UsageError("--resume needs --out", "name the folder of the run to go on with")
+    if chosen.unlabelled and not chosen.teacher:
+        raise UsageError("--unlabelled needs --teacher", "nobody else knows what it is")
     console = Console()
     stamp = datetime.now().astimezone().strftime("%Y%m%d-%H%M%S")
     options = run.Options(
@@ -159,6 +167,7 @@ def _train(chosen: argparse.Namespace) -> None:
         init_from=chosen.init_from,
         minutes=chosen.minutes,
         teacher=chosen.teacher,
+        unlabelled=chosen.unlabelled,
         folds=chosen.folds,
     )
     if chosen.time_devices:

@@ -67,6 +67,9 @@ def parser() -> argparse.ArgumentParser:
     made.add_argument("recipe", type=Path, metavar="RECIPE")
     made.add_argument("--data", type=Path, metavar="DIR", required=True, help="the recordings")
     made.add_argument("--teacher", type=Path, metavar="FILE", required=True, help="yamnet.tflite")
+    made.add_argument(
+        "--unlabelled", type=Path, metavar="DIR", help="more music, of no label, to learn from"
+    )
     made.add_argument("--epochs", type=int, metavar="N", help="in place of the recipe's")
     made.add_argument("--folds", type=int, metavar="K", default=4, help="(default: 4)")
     made.add_argument("--only", metavar="NAME", action="append", help="only these variants")
@@ -109,6 +112,7 @@ def _run(chosen: argparse.Namespace) -> None:
             device="cpu",
             threads=chosen.threads,
             teacher=chosen.teacher,
+            unlabelled=chosen.unlabelled,
             first=1,
         )
         found = folds.cross_validate(plan, console)

@@ -52,7 +52,9 @@ def compare(recipe: Recipe, options: run.Options, console: Console) -> list[Time
     data = (
         arrays.load(recipe, options.data)
         if recipe.data.source == "arrays"
-        else corpora.load(recipe, options.data, options.cache, console)
+        else corpora.load(
+            recipe, options.data, options.cache, console, unlabelled=options.unlabelled
+        )
     )
     found = []
     for kind in ("cpu", "cuda"):

@@ -82,6 +82,8 @@ class Options:
     """No epoch begins after so long; the best until then is exported."""
     teacher: Path | None = None
     """``yamnet.tflite``; recipes that train on passages learn from it."""
+    unlabelled: Path | None = None
+    """More recordings, of which the teacher alone speaks."""
     folds: Path | None = None
     """Where the recipe was cross-validated: calibrates a run that learns from its validation
     split."""
@@ -104,7 +106,9 @@ def train(
     device = choose_device(options.device)
     settle(recipe.training.seed, options.threads)
     began = time.monotonic()
-    corpus = corpora.load(recipe, options.data, options.cache, console)
+    corpus = corpora.load(
+        recipe, options.data, options.cache, console, unlabelled=options.unlabelled
+    )
     _announce(corpus, console)
     prepared = time.monotonic() - began
     folder = options.out

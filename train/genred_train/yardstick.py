@@ -43,6 +43,9 @@ def parser() -> argparse.ArgumentParser:
     made.add_argument("recipe", type=Path, metavar="RECIPE", help="a recipe, or a model with one")
     made.add_argument("--data", type=Path, metavar="DIR", required=True, help="the recordings")
     made.add_argument("--teacher", type=Path, metavar="FILE", required=True, help="yamnet.tflite")
+    made.add_argument(
+        "--unlabelled", type=Path, metavar="DIR", help="more music, of no label, to learn from"
+    )
     made.add_argument("--folds", type=int, metavar="K", default=4, help="(default: 4)")
     made.add_argument(
         "--first", type=int, metavar="N", help="only the first N of the folds, where time is short"
@@ -87,6 +90,7 @@ def _run(chosen: argparse.Namespace) -> None:
         device="cpu",
         threads=chosen.threads,
         teacher=chosen.teacher,
+        unlabelled=chosen.unlabelled,
         first=chosen.first,
     )
     found = compare(plan, Console())

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import csv
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Literal, cast, get_args
 
 from genred.errors import InputError
@@ -74,6 +74,25 @@ def read(folder: Path) -> list[Clip]:
             f"there is no audio in {folder}",
             f"--data wants a folder with one sub-folder a genre, or with a {MANIFEST}",
         )
+    return clips
+
+
+def unlabelled(folder: Path) -> list[Clip]:
+    """List all audio beneath ``folder``, whatever it is called, without labels.
+
+    A manifest says what belongs together and where it is from; else a sub-folder of ``folder`` is
+    taken for an artist, and ``folder`` for the data set. Raises what :func:`read` raises.
+    """
+    if (folder / MANIFEST).is_file():
+        return [replace(clip, label="", split=None) for clip in read(folder)]
+    if not folder.is_dir():
+        raise InputError(f"there is no folder {folder}", "--unlabelled wants a folder of music")
+    clips = [
+        Clip(path, path.relative_to(folder).as_posix(), "", group, dataset=folder.resolve().name)
+        for path, group in _grouped(folder)
+    ]
+    if not clips:
+        raise InputError(f"there is no audio in {folder}", "--unlabelled wants a folder of music")
     return clips
 
 

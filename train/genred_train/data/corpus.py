@@ -21,7 +21,7 @@ from genred_train.data.decoding import Settings
 from genred_train.recipe import Recipe, kind_of
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Sequence
+    from collections.abc import Callable, Iterable, Sequence
 
     from numpy.typing import NDArray
 
@@ -122,12 +122,19 @@ class Corpus:
 
 
 def load(
-    recipe: Recipe, folder: Path, cache_folder: Path, console: Console, *, training: bool = True
+    recipe: Recipe,
+    folder: Path,
+    cache_folder: Path,
+    console: Console,
+    *,
+    training: bool = True,
+    unlabelled: Path | None = None,
 ) -> Corpus:
     """Read, decode, split and check the data of ``recipe`` in ``folder``.
 
-    For judging alone (``training`` false) labels may be few or missing, and nothing is
-    synthesised; the fingerprint is the same. Raises :class:`InputError` if the folder has no
+    In ``unlabelled`` is more that has no labels, for a teacher to speak of. For judging alone
+    (``training`` false) labels may be few or missing, nothing is synthesised and nothing without
+    a label is read; the fingerprint is the same. Raises :class:`InputError` if a folder has no
     audio, a label has too few usable clips, or a label is missing from a split.
     """
     listed = catalogue.read(folder)
@@ -154,7 +161,13 @@ def load(
     ]
     left_out = {item.path for item in unusable}
     clips = [clip for clip in clips if clip.path not in left_out]
-    aside = _unlabelled(listed, clips, found, recipe, cache) if training else []
+    aside: list[Entry] = []
+    if training:
+        apart = [clip for clip in listed if clip.label == recipe.data.unlabelled]
+        apart += catalogue.unlabelled(unlabelled) if unlabelled else []
+        with console.progress("Decoding what has no labels") as progress:
+            aside, broken = _unlabelled(apart, clips, found, recipe, cache, progress)
+        unusable += broken
     samples = cache.samples()
 
     blocks = {path: levels(samples, found[path], settings.sample_rate) for path in found}
@@ -209,29 +222,24 @@ def _chosen(clips: list[Clip], recipe: Recipe, console: Console) -> list[Clip]:
 
 
 def _unlabelled(
-    listed: Sequence[Clip],
+    clips: Sequence[Clip],
     labelled: Sequence[Clip],
     heard: dict[Path, Stored],
     recipe: Recipe,
     cache: Cache,
-) -> list[Entry]:
-    """Recordings without a label, but for those of groups that have recordings with one."""
-    if not recipe.data.unlabelled:
-        return []
+    progress: Callable[[int, int], None],
+) -> tuple[list[Entry], list[Unusable]]:
+    """Those without a label whose groups have none with one; and what cannot be used."""
     known = {clip.group for clip in labelled}
-    wanted = {
-        clip.path: clip
-        for clip in listed
-        if clip.label == recipe.data.unlabelled and clip.group not in known
-    }
-    found, _ = cache.fetch(list(wanted), lambda _done, _all: None)
+    wanted = {clip.path: clip for clip in clips if clip.group not in known}
+    found, unusable = cache.fetch(list(wanted), progress) if wanted else ({}, [])
     twice = {stored.digest for stored in heard.values()}
     usable = {
         stored.digest: Entry(wanted[path], stored, -1, wanted[path].group, "train", scored=False)
         for path, stored in found.items()
         if stored.digest not in twice and stored.length >= recipe.audio.window
     }
-    return [usable[digest] for digest in sorted(usable)]
+    return [usable[digest] for digest in sorted(usable)], unusable
 
 
 def _labels(clips: Sequence[Clip], recipe: Recipe, *, all_there: bool) -> tuple[LabelInfo, ...]:

@@ -50,6 +50,7 @@ class Plan:
     device: str = "auto"
     threads: int | None = None
     teacher: Path | None = None
+    unlabelled: Path | None = None
     first: int | None = None
     """Only so many of the folds are trained, the first ones."""
 
@@ -167,7 +168,7 @@ def trained(plan: Plan, console: Console) -> tuple[Corpus, list[Fold]]:
     """
     from genred_train.data import corpus as corpora
 
-    corpus = corpora.load(plan.recipe, plan.data, plan.cache, console)
+    corpus = corpora.load(plan.recipe, plan.data, plan.cache, console, unlabelled=plan.unlabelled)
     _enough(_scored_groups(corpus), corpus.label_names, plan.count, console)
     with tempfile.TemporaryDirectory(prefix="genred-folds-") as scratch:
         base = plan.out or Path(scratch)
@@ -175,7 +176,7 @@ def trained(plan: Plan, console: Console) -> tuple[Corpus, list[Fold]]:
         for number, part in enumerate(parts(corpus, plan)):
             folder = base / f"fold-{number + 1}"
             fold = _kept(folder, _key(part, plan))
-            if fold is None:
+            if fold is None or _told(folder).get("unlabelled") != _unlabelled(part):
                 console.note(f"fold {number + 1} of {plan.count}")
                 fold = _run(part, plan, folder, console)
             else:
@@ -289,7 +290,7 @@ def _run(corpus: Corpus, plan: Plan, folder: Path, console: Console) -> Fold:
         answers = listening.listen(model, corpus, corpus.of("test"), progress)
     best = fitted.trainer.best_epoch.epoch if fitted.trainer.best_epoch else 0
     fold = Fold(answers, fitted.temperature, best, fitted.seconds)
-    _keep(fold, folder, _key(corpus, plan), plan.seed)
+    _keep(fold, folder, _key(corpus, plan), plan.seed, _unlabelled(corpus))
     return fold
 
 
@@ -378,10 +379,17 @@ def _key(corpus: Corpus, plan: Plan) -> str:
     return hashlib.sha256(text.encode()).hexdigest()
 
 
-def _keep(fold: Fold, folder: Path, key: str, seed: int) -> None:
+def _unlabelled(corpus: Corpus) -> str:
+    """What was learnt from without labels; whoever judges alone need not have it."""
+    digests = "\n".join(entry.stored.digest for entry in corpus.unlabelled)
+    return hashlib.sha256(digests.encode()).hexdigest() if digests else ""
+
+
+def _keep(fold: Fold, folder: Path, key: str, seed: int, unlabelled: str) -> None:
     """Write a fold's answers, then what says that they are whole."""
     told = {
         "key": key,
+        "unlabelled": unlabelled,
         "seed": seed,
         "temperature": fold.temperature,
         "best_epoch": fold.best_epoch,
