@@ -115,7 +115,7 @@ def test_without_apt_the_line_says_what_to_do(tmp_path, capsys, monkeypatch):
 
 
 def test_the_list_is_whole():
-    """Each excerpt has a name of its own; what the card tells of is what is on the list."""
+    """Each excerpt has a name of its own; there are as many as the lab's page says."""
     listed = gather.excerpts()
     assert len({each.name for each in listed}) == len(listed) == 727
     assert len({each.package for each in listed}) == 24

@@ -25,7 +25,7 @@ if TYPE_CHECKING:
 
 _DESCRIPTION = """\
 Fetch music of free games from Debian's packages, which anybody may hear, copy and change, and cut
-the excerpts from it that the shipped model has learnt from: hours of music without labels, for
+excerpts from it: five hours of music without labels, of many kinds, for
 `genred train --teacher FILE --unlabelled DIR`. Nothing is installed. Needs apt-get, as Debian has
 it; packages that are there already are not fetched again."""
 
@@ -60,7 +60,7 @@ class Excerpt:
 
 
 def excerpts() -> list[Excerpt]:
-    """All that the shipped model has learnt from."""
+    """All that are on the list."""
     text = (files("genred_train.data") / LIST).read_text(encoding="utf-8")
     return [
         Excerpt(row["package"], row["version"], row["file"], float(start))
@@ -217,9 +217,7 @@ def write_manifest(wanted: Sequence[Excerpt], out: Path) -> int:
             writer.writerow(["path", "label", "group", "split", "dataset", "license"])
             for each in there:
                 group = f"{each.package}: {each.file}"
-                writer.writerow(
-                    [each.name, "unlabelled", group, "", _DATASET, _LICENSE]
-                )
+                writer.writerow([each.name, "unlabelled", group, "", _DATASET, _LICENSE])
     except OSError as error:
         raise OutputError(f"cannot write into {out}: {error.strerror}", "make room") from None
     return len(there)
