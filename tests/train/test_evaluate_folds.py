@@ -136,7 +136,8 @@ def test_a_fold_that_learnt_from_other_music_is_trained_again(planned, tmp_path,
         folder.mkdir(parents=True, exist_ok=True)
         none = np.empty(0, np.int64)
         fold = folds.Fold(folds.Answers(np.empty((0, 3), np.float32), none, none), 1.0, 1, 0.0)
-        folds._keep(fold, folder, folds._key(part, plan), plan.seed, folds._unlabelled(part))
+        key, aside = folds._key(part, plan), part.unlabelled_fingerprint
+        folds._keep(fold, folder, key, plan.seed, aside)
         return fold
 
     monkeypatch.setattr(folds, "_run", run)

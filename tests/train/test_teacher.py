@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import io
 import os
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -12,8 +13,9 @@ import rich.console
 import torch
 from ai_edge_litert import interpreter
 from test_passages import OPTIONS, REMEMBERING
-from train_data import recipe
+from train_data import recipe, sound, write_wav
 
+from genred.errors import InputError
 from genred_train import ablation, run, yardstick
 from genred_train.console import Console
 from genred_train.judging import Scored, judge
@@ -95,6 +97,12 @@ def test_a_run_with_a_teacher(folder, tmp_path):
     pupil = torch.load(tmp_path / "out" / "last.pt", weights_only=True)["pupil"]
     assert pupil["view.weight"].shape[0] == 8 + 66
     assert pupil["view.weight"][8:].abs().max() > 0
+
+    write_wav(tmp_path / "library" / "a.wav", sound("low", 3.0, 7))
+    for other in ({"teacher": None}, {"unlabelled": tmp_path / "library"}):
+        again = replace(chosen, resume=True, **other)
+        with pytest.raises(InputError, match="another teacher, or from other music"):
+            run.train(made, again, Console(rich.console.Console(file=io.StringIO())))
 
 
 def rows(right: float, seed: int) -> dict:

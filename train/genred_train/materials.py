@@ -36,6 +36,9 @@ class Material(Protocol):
 
     fingerprint: str
 
+    besides: str
+    """Tells apart what is learnt from besides the data; empty of nothing."""
+
     @property
     def batches(self) -> int:
         """How many make an epoch."""
@@ -66,7 +69,7 @@ class Crops:
     ) -> None:
         self.recipe, self.corpus, self.device = recipe, corpus, device
         training, audio = recipe.training, recipe.audio
-        self.fingerprint = corpus.fingerprint
+        self.fingerprint, self.besides = corpus.fingerprint, ""
         self.transform = LogMel(recipe.front_end, audio.sample_rate).to(device)
         self.reach = (network.frames - 1) * recipe.front_end.hop_length + recipe.front_end.n_fft
         self.augmenter = Augmenter(recipe.augment, corpus.labels, audio.sample_rate, self.reach).to(
@@ -148,7 +151,7 @@ class Rows:
 
     def __init__(self, recipe: Recipe, arrays: Arrays, device: torch.device) -> None:
         self.recipe, self.arrays, self.device = recipe, arrays, device
-        self.fingerprint = arrays.fingerprint
+        self.fingerprint, self.besides = arrays.fingerprint, ""
         self.batch_size = recipe.training.batch_size
         train = arrays.splits["train"]
         self.inputs = torch.from_numpy(train.rows).to(device)[:, :, None]

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import copy
+import hashlib
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
@@ -137,6 +138,8 @@ class Passages(Crops):
                     progress,
                     lambda digest: _speeds(pictures.get(digest, _PLAIN)),
                 )
+            self.besides = hashlib.sha256(teacher.read_bytes()).hexdigest()
+            self.besides += f" {corpus.unlabelled_fingerprint}"
             seed = recipe.split.seed
             plain = {digest: heard[0] for digest, heard in embedded.items()}
             teaching = recipe.teaching

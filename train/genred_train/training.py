@@ -159,6 +159,11 @@ class Trainer:
             raise InputError(
                 f"{path} was trained on other data", "resume with the same --data and recipe"
             )
+        if state.get("besides", self.material.besides) != self.material.besides:
+            raise InputError(
+                f"{path} learnt from another teacher, or from other music without labels",
+                "resume with the same --teacher and --unlabelled",
+            )
         mine = self.recipe.model_dump(mode="json")
         other = [name for name in mine if name not in _TOLD and mine[name] != then.get(name)]
         if other:
@@ -330,6 +335,7 @@ class Trainer:
             "history": [asdict(line) for line in self.history],
             "recipe": self.recipe.model_dump(mode="json"),
             "fingerprint": self.corpus.fingerprint,
+            "besides": self.material.besides,
         }
 
     def _save(self, path: Path, state: dict[str, Any]) -> None:

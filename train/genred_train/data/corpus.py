@@ -71,6 +71,12 @@ class Corpus:
     """Recordings that a teacher speaks of in training, of label -1; none is in ``entries``."""
 
     @property
+    def unlabelled_fingerprint(self) -> str:
+        """Tells apart what is in ``unlabelled``, which ``fingerprint`` says nothing of."""
+        digests = "\n".join(entry.stored.digest for entry in self.unlabelled)
+        return hashlib.sha256(digests.encode()).hexdigest() if digests else ""
+
+    @property
     def label_names(self) -> list[str]:
         """The labels in the order of the logits."""
         return [label.name for label in self.labels]

@@ -176,7 +176,7 @@ def trained(plan: Plan, console: Console) -> tuple[Corpus, list[Fold]]:
         for number, part in enumerate(parts(corpus, plan)):
             folder = base / f"fold-{number + 1}"
             fold = _kept(folder, _key(part, plan))
-            if fold is None or _told(folder).get("unlabelled") != _unlabelled(part):
+            if fold is None or _told(folder).get("unlabelled") != corpus.unlabelled_fingerprint:
                 console.note(f"fold {number + 1} of {plan.count}")
                 fold = _run(part, plan, folder, console)
             else:
@@ -290,7 +290,7 @@ def _run(corpus: Corpus, plan: Plan, folder: Path, console: Console) -> Fold:
         answers = listening.listen(model, corpus, corpus.of("test"), progress)
     best = fitted.trainer.best_epoch.epoch if fitted.trainer.best_epoch else 0
     fold = Fold(answers, fitted.temperature, best, fitted.seconds)
-    _keep(fold, folder, _key(corpus, plan), plan.seed, _unlabelled(corpus))
+    _keep(fold, folder, _key(corpus, plan), plan.seed, corpus.unlabelled_fingerprint)
     return fold
 
 
@@ -377,12 +377,6 @@ def _key(corpus: Corpus, plan: Plan) -> str:
     recipe = plan.recipe.model_copy(update={"data": data})
     text = f"{corpus.fingerprint}\n{recipe.model_dump_json(exclude={'card', 'published'})}"
     return hashlib.sha256(text.encode()).hexdigest()
-
-
-def _unlabelled(corpus: Corpus) -> str:
-    """What was learnt from without labels; whoever judges alone need not have it."""
-    digests = "\n".join(entry.stored.digest for entry in corpus.unlabelled)
-    return hashlib.sha256(digests.encode()).hexdigest() if digests else ""
 
 
 def _keep(fold: Fold, folder: Path, key: str, seed: int, unlabelled: str) -> None:
