@@ -18,10 +18,10 @@ from genred_train.data import corpus as corpora
 from genred_train.data.decoding import Settings, decode
 
 WANTED = [
-    gather.Excerpt("game-music", "1", "usr/share/games/tune.ogg", 3.0),
-    gather.Excerpt("game-music", "1", "usr/share/games/tune.ogg", 12.0),
-    gather.Excerpt("game-music", "1", "usr/share/games/all.pk3/music/other.ogg", 2.0),
-    gather.Excerpt("game-music", "1", "usr/share/games/gone.ogg", 2.0),
+    gather.Excerpt("game-music", "1:2", "usr/share/games/tune.ogg", 3.0),
+    gather.Excerpt("game-music", "1:2", "usr/share/games/tune.ogg", 12.0),
+    gather.Excerpt("game-music", "1:2", "usr/share/games/all.pk3/music/other.ogg", 2.0),
+    gather.Excerpt("game-music", "1:2", "usr/share/games/gone.ogg", 2.0),
     gather.Excerpt("other-music", "1", "usr/share/games/third.ogg", 0.0),
 ]
 
@@ -52,7 +52,7 @@ def mirror(tmp_path, monkeypatch):
     apt.write_text(
         "#!/bin/sh\nfor last; do :; done\n"
         f'echo "$last" >> {fetched}\n'
-        f'[ "$last" = game-music ] && cp {made} game-music_1_all.deb && exit 0\n'
+        f'[ "$last" = game-music ] && cp {made} game-music_1%3a1_all.deb && exit 0\n'
         'echo "E: Unable to locate package $last" >&2; exit 100\n'
     )
     apt.chmod(0o755)
@@ -65,7 +65,10 @@ def test_excerpts_are_cut_and_learnt_from(mirror, folder, tmp_path, capsys):
     """Each is as long and from where the list says, also out of an archive."""
     out = tmp_path / "free"
     assert gather.main([str(out), "--only", "game-music"]) == 0
-    assert capsys.readouterr().out == f"{out}: 3 excerpts of 25 s\n"
+    said = capsys.readouterr()
+    assert said.out == f"{out}: 3 excerpts of 25 s\n"
+    assert "not in this version of game-music: usr/share/games/gone.ogg" in said.err
+    assert "version 1:1; the list is of 1:2" in said.err
     first, second, third = (out / each.name for each in WANTED[:3])
     heard = decode(first, Settings(16_000, 60.0)) / 32768.0
     assert heard.size == pytest.approx(25 * 16_000, abs=1600)

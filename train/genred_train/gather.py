@@ -12,6 +12,7 @@ from dataclasses import dataclass
 from importlib.resources import files
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
+from urllib.parse import unquote
 
 import av
 
@@ -108,13 +109,16 @@ def _gather(chosen: argparse.Namespace) -> None:
         if missing:
             console.note(f"{package}: {len(missing)} excerpts")
             with tempfile.TemporaryDirectory(prefix="genred-gather-") as scratch:
-                _cut_all(unpacked(package, Path(scratch)), missing, chosen.out, console)
+                inside, version = unpacked(package, Path(scratch))
+                if version != missing[0].version:
+                    console.note(f"  version {version}; the list is of {missing[0].version}")
+                _cut_all(inside, missing, chosen.out, console)
     listed = write_manifest(wanted, chosen.out)
     print(f"{chosen.out}: {listed} excerpts of {SECONDS:g} s")
 
 
-def unpacked(package: str, folder: Path) -> Path:
-    """Fetch a Debian package and unpack it into ``folder``; returns where.
+def unpacked(package: str, folder: Path) -> tuple[Path, str]:
+    """Fetch a Debian package and unpack it into ``folder``; returns where, and its version.
 
     Raises :class:`UnavailableError` where there is no apt-get, and :class:`TemporaryError` where
     it cannot fetch or unpack the package.
@@ -129,8 +133,9 @@ def unpacked(package: str, folder: Path) -> Path:
     (archive,) = folder.glob("*.deb")
     inside = folder / "unpacked"
     _done(["dpkg-deb", "--extract", archive.name, inside.name], package, folder)
+    version = unquote(archive.name.split("_")[1])
     archive.unlink()
-    return inside
+    return inside, version
 
 
 def _done(command: list[str], package: str, folder: Path) -> None:
@@ -155,8 +160,9 @@ def _cut_all(inside: Path, wanted: Sequence[Excerpt], out: Path, console: Any) -
             try:
                 target.parent.mkdir(parents=True, exist_ok=True)
                 cut(path, each.start, target)
-            except av.FFmpegError as error:
-                console.note(f"  {each.file}: {error.strerror}")
+            except (av.FFmpegError, IndexError, ValueError) as error:
+                reason = getattr(error, "strerror", None) or "no audio in it"
+                console.note(f"  {each.file}: {reason}")
             except OSError as error:
                 raise OutputError(f"cannot write {target}: {error.strerror}", "make room") from None
             progress(number, len(wanted))
