@@ -10,6 +10,7 @@ import tempfile
 import zipfile
 from dataclasses import dataclass
 from importlib.resources import files
+from itertools import chain
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 from urllib.parse import unquote
@@ -191,13 +192,10 @@ def cut(path: Path, start: float, target: Path) -> None:
         with av.open(str(beside), "w") as written:
             coded = written.add_stream("libopus", rate=_RATE, layout="mono", bit_rate=_BIT_RATE)
             resampler = av.AudioResampler(format="flt", layout="mono", rate=_RATE)
-            for frame in _between(source, stream, start):
+            for frame in chain(_between(source, stream, start), [None]):
                 for part in resampler.resample(frame):
                     part.pts = None
                     written.mux(coded.encode(part))
-            for part in resampler.resample(None):
-                part.pts = None
-                written.mux(coded.encode(part))
             written.mux(coded.encode(None))
     beside.replace(target)
 

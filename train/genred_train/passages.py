@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import copy
-import hashlib
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
@@ -15,7 +14,7 @@ from genred.errors import ConfigError
 from genred.labels import Kind
 from genred_train import scoring
 from genred_train.airing import Shape, Studio, Track
-from genred_train.data import spectrograms
+from genred_train.data import decoding, spectrograms
 from genred_train.data.corpus import levels
 from genred_train.data.synthetic import DATASET
 from genred_train.front_end import band_centres
@@ -138,8 +137,7 @@ class Passages(Crops):
                     progress,
                     lambda digest: _speeds(pictures.get(digest, _PLAIN)),
                 )
-            self.besides = hashlib.sha256(teacher.read_bytes()).hexdigest()
-            self.besides += f" {corpus.unlabelled_fingerprint}"
+            self.besides = f"{decoding.digest(teacher)} {corpus.unlabelled_fingerprint}"
             seed = recipe.split.seed
             plain = {digest: heard[0] for digest, heard in embedded.items()}
             teaching = recipe.teaching

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
 import json
 import os
 import random
@@ -27,6 +26,7 @@ from genred.model.metadata import Training as TrainingMetadata
 from genred_train import beginnings, card, judging, members, networks, scoring
 from genred_train.calibration import Correction, fit_temperature
 from genred_train.data import corpus as corpora
+from genred_train.data import decoding
 from genred_train.data.arrays import Arrays
 from genred_train.data.catalogue import SPLITS
 from genred_train.data.heard import Heard
@@ -160,7 +160,7 @@ def _teacher(recipe: Recipe, options: Options) -> str:
     """The beginning of the SHA-256 of the teacher's file, nothing where there was none."""
     if options.teacher is None or not recipe.airing.seconds:
         return ""
-    return hashlib.sha256(options.teacher.read_bytes()).hexdigest()[:12]
+    return decoding.digest(options.teacher)[:12]
 
 
 def training_facts(trainer: Trainer, seconds: float, prepared: float) -> dict[str, Any]:

@@ -83,14 +83,17 @@ def unlabelled(folder: Path) -> list[Clip]:
     A manifest says what belongs together and where it is from; else a sub-folder of ``folder`` is
     taken for an artist, and ``folder`` for the data set. Raises what :func:`read` raises.
     """
-    if (folder / MANIFEST).is_file():
-        return [replace(clip, label="", split=None) for clip in read(folder)]
     if not folder.is_dir():
         raise InputError(f"there is no folder {folder}", "--unlabelled wants a folder of music")
-    clips = [
-        Clip(path, path.relative_to(folder).as_posix(), "", group, dataset=folder.resolve().name)
-        for path, group in _grouped(folder)
-    ]
+    manifest = folder / MANIFEST
+    if manifest.is_file():
+        clips = [replace(clip, label="", split=None) for clip in _from_manifest(manifest)]
+    else:
+        name = folder.resolve().name
+        clips = [
+            Clip(path, path.relative_to(folder).as_posix(), "", group, dataset=name)
+            for path, group in _grouped(folder)
+        ]
     if not clips:
         raise InputError(f"there is no audio in {folder}", "--unlabelled wants a folder of music")
     return clips

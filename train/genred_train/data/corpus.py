@@ -169,11 +169,15 @@ def load(
     clips = [clip for clip in clips if clip.path not in left_out]
     aside: list[Entry] = []
     if training:
+        # Who is to be judged by is heard in none of them.
         apart = [clip for clip in listed if clip.label == recipe.data.unlabelled]
         apart += catalogue.unlabelled(unlabelled) if unlabelled else []
-        with console.progress("Decoding what has no labels") as progress:
-            aside, broken = _unlabelled(apart, clips, found, recipe, cache, progress)
-        unusable += broken
+        known = {clip.group for clip in clips}
+        apart = [clip for clip in apart if clip.group not in known]
+        if apart:
+            with console.progress("Decoding what has no labels") as progress:
+                aside, broken = _unlabelled(apart, found, recipe, cache, progress)
+            unusable += broken
     samples = cache.samples()
 
     blocks = {path: levels(samples, found[path], settings.sample_rate) for path in found}
@@ -229,16 +233,14 @@ def _chosen(clips: list[Clip], recipe: Recipe, console: Console) -> list[Clip]:
 
 def _unlabelled(
     clips: Sequence[Clip],
-    labelled: Sequence[Clip],
     heard: dict[Path, Stored],
     recipe: Recipe,
     cache: Cache,
     progress: Callable[[int, int], None],
 ) -> tuple[list[Entry], list[Unusable]]:
-    """Those without a label whose groups have none with one; and what cannot be used."""
-    known = {clip.group for clip in labelled}
-    wanted = {clip.path: clip for clip in clips if clip.group not in known}
-    found, unusable = cache.fetch(list(wanted), progress) if wanted else ({}, [])
+    """Those without a label that are not among the ``heard`` ones too; and what cannot be used."""
+    wanted = {clip.path: clip for clip in clips}
+    found, unusable = cache.fetch(list(wanted), progress)
     twice = {stored.digest for stored in heard.values()}
     usable = {
         stored.digest: Entry(wanted[path], stored, -1, wanted[path].group, "train", scored=False)

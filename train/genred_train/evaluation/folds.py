@@ -175,8 +175,8 @@ def trained(plan: Plan, console: Console) -> tuple[Corpus, list[Fold]]:
         done = []
         for number, part in enumerate(parts(corpus, plan)):
             folder = base / f"fold-{number + 1}"
-            fold = _kept(folder, _key(part, plan))
-            if fold is None or _told(folder).get("unlabelled") != corpus.unlabelled_fingerprint:
+            fold = _kept(folder, _key(part, plan), corpus.unlabelled_fingerprint)
+            if fold is None:
                 console.note(f"fold {number + 1} of {plan.count}")
                 fold = _run(part, plan, folder, console)
             else:
@@ -401,11 +401,14 @@ def _keep(fold: Fold, folder: Path, key: str, seed: int, unlabelled: str) -> Non
         raise OutputError(f"cannot write into {folder}: {error.strerror}", "make room") from None
 
 
-def _kept(folder: Path, key: str) -> Fold | None:
-    """What an earlier call left, if it is whole and of the same recipe, data and folds."""
+def _kept(folder: Path, key: str, unlabelled: str | None = None) -> Fold | None:
+    """What an earlier call left, if it is whole and of the same recipe, data and folds.
+
+    And if it learnt from the same music without labels, where somebody asks for that.
+    """
     told = _told(folder)
     try:
-        if told["key"] != key:
+        if told["key"] != key or unlabelled not in (None, told.get("unlabelled")):
             return None
         with np.load(folder / _ANSWERS) as arrays:
             answers = Answers(arrays["logits"], arrays["positions"], arrays["ends"])
