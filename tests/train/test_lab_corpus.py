@@ -182,6 +182,20 @@ def test_excluded_data_is_left_out(load, folder):
     assert len(load(recipe(data={"exclude": ["bad-*"]})).entries) == 15
 
 
+def test_excluded_data_is_left_out_without_labels_too(load, folder):
+    """Nor does a teacher speak of a data set that is left out."""
+    paths = sorted(folder.rglob("*.wav"))
+    for number, name in enumerate(("bad-one", "good")):
+        write_wav(folder / f"{name}.wav", sound("low", 3.0, seed=200 + number))
+    lines = [f"{p.relative_to(folder)},{p.parent.name},{p.name},,real," for p in paths]
+    lines += [f"{name}.wav,aside,{name},,{name}," for name in ("bad-one", "good")]
+    add_manifest(folder, lines)
+    both = {"labels": ["high", "low", "noise"], "unlabelled": "aside"}
+    assert len(load(recipe(data=both)).unlabelled) == 2
+    corpus = load(recipe(data={**both, "exclude": ["bad-*"]}))
+    assert [entry.clip.dataset for entry in corpus.unlabelled] == ["good"]
+
+
 def test_the_same_recording_twice_is_one_group(load, folder):
     """A copy under another name stays on the side of the original."""
     for number in range(6):

@@ -95,7 +95,7 @@ class Data(_Table):
     """Data sets (patterns) that are trained on but never in validation or test."""
 
     exclude: tuple[str, ...] = ()
-    """Data sets (patterns) that are left out."""
+    """Data sets (patterns) that are left out, with labels or without."""
 
     unlabelled: str = ""
     """The label of recordings without one; only a teacher tells something of them, and only in

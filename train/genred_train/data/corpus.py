@@ -173,7 +173,11 @@ def load(
         apart = [clip for clip in listed if clip.label == recipe.data.unlabelled]
         apart += catalogue.unlabelled(unlabelled) if unlabelled else []
         known = {clip.group for clip in clips}
-        apart = [clip for clip in apart if clip.group not in known]
+        apart = [
+            clip
+            for clip in apart
+            if clip.group not in known and not matches(clip.dataset, recipe.data.exclude)
+        ]
         if apart:
             with console.progress("Decoding what has no labels") as progress:
                 aside, broken = _unlabelled(apart, found, recipe, cache, progress)
