@@ -127,7 +127,7 @@ def test_a_label_of_one_group_is_an_error(tmp_path):
 
 
 def test_a_fold_that_learnt_from_other_music_is_trained_again(planned, tmp_path, monkeypatch):
-    """What is kept says what it learnt from without labels."""
+    """What is kept says who taught it, and by what without labels."""
     plan, _ = planned
     trained = []
 
@@ -136,17 +136,19 @@ def test_a_fold_that_learnt_from_other_music_is_trained_again(planned, tmp_path,
         folder.mkdir(parents=True, exist_ok=True)
         none = np.empty(0, np.int64)
         fold = folds.Fold(folds.Answers(np.empty((0, 3), np.float32), none, none), 1.0, 1, 0.0)
-        key, aside = folds._key(part, plan), part.unlabelled_fingerprint
-        folds._keep(fold, folder, key, plan.seed, aside)
+        folds._keep(fold, folder, folds._key(part, plan), plan.seed, folds.besides(plan, part))
         return fold
 
     monkeypatch.setattr(folds, "_run", run)
     plan = replace(plan, out=tmp_path / "out", first=1)
     write_wav(tmp_path / "library" / "a.wav", sound("low", 3.0, 7))
-    more = replace(plan, unlabelled=tmp_path / "library")
-    for each, count in ((plan, 1), (plan, 1), (more, 2), (more, 2), (plan, 3)):
-        folds.trained(each, quiet())
-        assert trained == ["fold-1"] * count
+    (tmp_path / "teacher").write_bytes(b"weights")
+    taught = replace(plan, teachers=(tmp_path / "teacher",))
+    more = replace(taught, unlabelled=tmp_path / "library")
+    for count, each in enumerate((plan, taught, more, plan), start=1):
+        for _ in range(2):  # and the second time it is taken from there
+            folds.trained(each, quiet())
+            assert trained == ["fold-1"] * count
 
 
 @pytest.mark.slow

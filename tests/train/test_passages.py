@@ -20,10 +20,10 @@ from genred_train.console import Console
 from genred_train.data import radio, spectrograms
 from genred_train.data.cache import Stored
 from genred_train.front_end import band_centres
-from genred_train.teacher import classifier
+from genred_train.teacher import classifier, panel
 from genred_train.teacher.classifier import Examples
+from genred_train.teacher.frames import HOP, at
 from genred_train.teacher.lessons import Against, Components, Opinions
-from genred_train.teacher.yamnet import HOP, Teacher, at
 
 MELS, FRAMES_A_SECOND, COMPONENTS = 64, 80, 3
 PLAIN = {
@@ -229,10 +229,10 @@ def test_embeddings_between_frames():
 def test_a_wrong_teacher_is_named(tmp_path):
     """No file, or one that is no such network: one line that says what is wanted."""
     with pytest.raises(InputError, match="cannot read the teacher"):
-        Teacher(tmp_path / "yamnet.tflite")
+        panel.heard(tmp_path / "yamnet.tflite")
     (tmp_path / "odd.tflite").write_bytes(b"odd")
     with pytest.raises(InputError, match="no YAMNet"):
-        Teacher(tmp_path / "odd.tflite")
+        panel.heard(tmp_path / "odd.tflite")
 
 
 OPTIONS = {"widths": [4, 4, 8, 8], "vector": 8, "layers": 1, "hidden": 16, "memory": 8}
@@ -258,7 +258,7 @@ def test_a_run_on_passages(folder, tmp_path):
     chosen = run.Options(folder, tmp_path / "out", tmp_path / "cache", "cpu", 1)
     metrics = run.train(made, chosen, Console(rich.console.Console(file=io.StringIO())))
     assert metrics["training"]["best_epoch"] == 2
-    assert metrics["teacher"] == ""
+    assert metrics["teachers"] == {}
     second, remembered = metrics["test_second"]["window"], metrics["test"]["window"]
     assert second["items"] == remembered["items"] > 0
     card = (tmp_path / "out" / "MODEL_CARD.md").read_text()

@@ -12,6 +12,7 @@ import pytest
 import rich.console
 import torch
 from ai_edge_litert import interpreter
+from musicnn_wheel import drawn, write_wheel
 from test_passages import OPTIONS, REMEMBERING
 from train_data import recipe, sound, write_wav
 
@@ -20,7 +21,8 @@ from genred_train import ablation, run, yardstick
 from genred_train.console import Console
 from genred_train.judging import Scored, judge
 from genred_train.recipe import load
-from genred_train.teacher.yamnet import CLASSES, FRAME, HOP, WIDTH, Teacher
+from genred_train.teacher.frames import FRAME, HOP
+from genred_train.teacher.yamnet import CLASSES, WIDTH, Teacher
 
 RECIPE = Path(__file__).parents[2] / "configs" / "train" / "compact.toml"
 
@@ -79,7 +81,7 @@ def test_genres_are_what_the_teacher_says_itself():
 
 @pytest.mark.slow
 def test_a_run_with_a_teacher(folder, tmp_path):
-    """The real one: what it is to predict, and its opinions with it, is learnt."""
+    """The real one, and another beside it: what is to be predicted of them is learnt."""
     made = recipe(
         **REMEMBERING,
         teaching={"opinions": 1.0, "genres": 0.5, "components": 8},
@@ -87,11 +89,12 @@ def test_a_run_with_a_teacher(folder, tmp_path):
     )
     network = made.network.model_copy(update={"options": {**OPTIONS, "opinions": 1.0}})
     made = made.model_copy(update={"network": network})
-    chosen = run.Options(
-        folder, tmp_path / "out", tmp_path / "cache", "cpu", 1, teacher=teacher_file()
-    )
+    teachers = (write_wheel(tmp_path / "m.whl", drawn(3)), teacher_file())
+    chosen = run.Options(folder, tmp_path / "out", tmp_path / "cache", "cpu", 1, teachers=teachers)
     metrics = run.train(made, chosen, Console(rich.console.Console(file=io.StringIO())))
-    assert metrics["teacher"]
+    assert list(metrics["teachers"]) == ["YAMNet", "musicnn"]
+    card = (tmp_path / "out" / "MODEL_CARD.md").read_text()
+    assert f"taught by YAMNet (`{metrics['teachers']['YAMNet']}`) and musicnn (`" in card
     state = torch.load(tmp_path / "out" / "best.pt", weights_only=True)["network"]
     assert state["opinion.weight"].abs().max() > 0
     pupil = torch.load(tmp_path / "out" / "last.pt", weights_only=True)["pupil"]
@@ -99,7 +102,7 @@ def test_a_run_with_a_teacher(folder, tmp_path):
     assert pupil["view.weight"][8:].abs().max() > 0
 
     write_wav(tmp_path / "library" / "a.wav", sound("low", 3.0, 7))
-    for other in ({"teacher": None}, {"unlabelled": tmp_path / "library"}):
+    for other in ({"teachers": teachers[1:]}, {"unlabelled": tmp_path / "library"}):
         again = replace(chosen, resume=True, **other)
         with pytest.raises(InputError, match="another teacher, or from other music"):
             run.train(made, again, Console(rich.console.Console(file=io.StringIO())))

@@ -93,7 +93,9 @@ def parser() -> argparse.ArgumentParser:
         "--teacher",
         type=Path,
         metavar="FILE",
-        help="yamnet.tflite: recipes that train on passages of radio learn from it, too",
+        action="append",
+        help="yamnet.tflite: recipes that train on passages of radio learn from it, too; another "
+        "--teacher names the wheel of musicnn (pip download --no-deps musicnn==0.1.0)",
     )
     made.add_argument(
         "--unlabelled",
@@ -166,7 +168,7 @@ def _train(chosen: argparse.Namespace) -> None:
         resume=chosen.resume,
         init_from=chosen.init_from,
         minutes=chosen.minutes,
-        teacher=chosen.teacher,
+        teachers=tuple(chosen.teacher or ()),
         unlabelled=chosen.unlabelled,
         folds=chosen.folds,
     )

@@ -66,7 +66,14 @@ def parser() -> argparse.ArgumentParser:
     made = Parser(prog="python -m genred_train.ablation", description=__doc__)
     made.add_argument("recipe", type=Path, metavar="RECIPE")
     made.add_argument("--data", type=Path, metavar="DIR", required=True, help="the recordings")
-    made.add_argument("--teacher", type=Path, metavar="FILE", required=True, help="yamnet.tflite")
+    made.add_argument(
+        "--teacher",
+        type=Path,
+        metavar="FILE",
+        required=True,
+        action="append",
+        help="yamnet.tflite; another --teacher names the wheel of musicnn",
+    )
     made.add_argument(
         "--unlabelled", type=Path, metavar="DIR", help="more music, of no label, to learn from"
     )
@@ -111,7 +118,7 @@ def _run(chosen: argparse.Namespace) -> None:
             count=chosen.folds,
             device="cpu",
             threads=chosen.threads,
-            teacher=chosen.teacher,
+            teachers=tuple(chosen.teacher),
             unlabelled=chosen.unlabelled,
             first=1,
         )

@@ -80,7 +80,7 @@ def measure(recipe: Recipe, corpus: Corpus, cache: Path, seconds: float) -> Spee
     network, device = build_network(recipe, len(corpus.labels)), torch.device("cpu")
     material = None
     if recipe.airing.seconds:
-        material = Passages(recipe, corpus, network, device, cache, None, Console())
+        material = Passages(recipe, corpus, network, device, cache, (), Console())
     trainer = Trainer(recipe, corpus, network, device, material=material)
     ours = _batches(trainer)
     theirs = _one_by_one(recipe, corpus, network.frames)

@@ -263,7 +263,7 @@ def _data(metrics: dict[str, Any], recipe: Recipe) -> str:
 def _making(metrics: dict[str, Any], recipe: Recipe) -> str:
     training, versions = metrics["training"], metrics["versions"]
     difference = metrics["export_difference"]
-    taught = metrics.get("teacher")
+    taught = [f"{name} (`{digest}`)" for name, digest in metrics["teachers"].items()]
     passages = recipe.airing.seconds
     made_with = ", ".join(f"{name} {number}" for name, number in versions.items())
     chosen = f"{training['epochs']} epochs, the last of them taken"
@@ -288,7 +288,7 @@ def _making(metrics: dict[str, Any], recipe: Recipe) -> str:
         if settling["epochs"]
         else ""
     )
-    by_teacher = f"taught by YAMNet (`{taught}`) as well, " if taught else ""
+    by_teacher = f"taught by {' and '.join(taught)} as well, " if taught else ""
     return (
         f"`genred train` with the recipe `{recipe.name}` and {seeds}: {chosen}; "
         f"{training['crops_per_epoch']:,} {heard} an epoch, {by_teacher}{settled}"

@@ -14,14 +14,14 @@ from genred.errors import ConfigError
 from genred.labels import Kind
 from genred_train import scoring
 from genred_train.airing import Shape, Studio, Track
-from genred_train.data import decoding, spectrograms
+from genred_train.data import spectrograms
 from genred_train.data.corpus import levels
 from genred_train.data.synthetic import DATASET
 from genred_train.front_end import band_centres
 from genred_train.materials import Crops
 from genred_train.networks.base import Listens, Remembers
 from genred_train.sampling import Sampler
-from genred_train.teacher import yamnet, yardstick
+from genred_train.teacher import panel, yamnet, yardstick
 from genred_train.teacher.lessons import Lessons
 
 if TYPE_CHECKING:
@@ -95,7 +95,7 @@ class Passages(Crops):
         network: Network,
         device: torch.device,
         cache: Path,
-        teacher: Path | None,
+        teachers: Sequence[Path],
         console: Console,
     ) -> None:
         if not isinstance(network, Remembers):
@@ -104,14 +104,14 @@ class Passages(Crops):
                 "not",
                 "set it to 0, or network.name to 'remembering'",
             )
-        if teacher is not None:
+        if teachers:
             network.label_gradient = recipe.teaching.label_gradient
         super().__init__(recipe, corpus, network, device)
         self.frames = network.frames
         learns = recipe.training.learns
         recordings = [entry.stored for entry in corpus.entries if entry.split in learns]
         aside = [entry.stored for entry in corpus.unlabelled]
-        recordings += aside if teacher else []
+        recordings += aside if teachers else []
         front_end, rate = recipe.front_end, corpus.sample_rate
         with console.progress("Transforming") as progress:
             pictures = spectrograms.pictures(
@@ -126,18 +126,19 @@ class Passages(Crops):
             )
         lessons = None
         self.components = 0
-        if teacher is not None:
+        if teachers:
+            teachers = panel.ordered(teachers)
             apart = [e.stored for e in corpus.entries if e.split not in (*learns, "test")]
             with console.progress("Asking the teacher") as progress:
-                embedded = yamnet.at_speeds(
-                    teacher,
+                embedded = panel.at_speeds(
+                    teachers,
                     recordings + apart,
                     corpus.samples,
                     cache,
                     progress,
                     lambda digest: _speeds(pictures.get(digest, _PLAIN)),
                 )
-            self.besides = f"{decoding.digest(teacher)} {corpus.unlabelled_fingerprint}"
+            self.besides = panel.besides(teachers, corpus.unlabelled_fingerprint)
             seed = recipe.split.seed
             plain = {digest: heard[0] for digest, heard in embedded.items()}
             teaching = recipe.teaching
@@ -149,7 +150,7 @@ class Passages(Crops):
                 seed,
                 known,
                 teaching.opinions,
-                yamnet.Teacher(teacher).genres() if teaching.genres else None,
+                yamnet.Teacher(teachers[0]).genres() if teaching.genres else None,
                 teaching.genres,
             )
             self.components = lessons.width

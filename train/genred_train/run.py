@@ -26,7 +26,6 @@ from genred.model.metadata import Training as TrainingMetadata
 from genred_train import beginnings, card, judging, members, networks, scoring
 from genred_train.calibration import Correction, fit_temperature
 from genred_train.data import corpus as corpora
-from genred_train.data import decoding
 from genred_train.data.arrays import Arrays
 from genred_train.data.catalogue import SPLITS
 from genred_train.data.heard import Heard
@@ -37,6 +36,7 @@ from genred_train.materials import Crops
 from genred_train.passages import Passages
 from genred_train.report import folder as report
 from genred_train.report.recorder import Recorder
+from genred_train.teacher import panel
 from genred_train.team import Team
 from genred_train.training import Epoch, Trainer
 
@@ -80,8 +80,8 @@ class Options:
     init_from: Path | None = None
     minutes: float | None = None
     """No epoch begins after so long; the best until then is exported."""
-    teacher: Path | None = None
-    """``yamnet.tflite``; recipes that train on passages learn from it."""
+    teachers: tuple[Path, ...] = ()
+    """See :mod:`~genred_train.teacher.panel`; recipes that train on passages learn from them."""
     unlabelled: Path | None = None
     """More recordings, of which the teacher alone speaks."""
     folds: Path | None = None
@@ -132,7 +132,7 @@ def train(
         "data": describe(corpus),
         "model": _model_facts(metadata, folder / "model.onnx"),
         "training": training_facts(trainer, fitted.seconds, prepared),
-        "teacher": _teacher(recipe, options),
+        "teachers": _taught_by(recipe, options),
         "calibration": {
             "temperature": temperature,
             "by": fitted.calibrated_by,
@@ -156,11 +156,9 @@ def train(
     return metrics
 
 
-def _teacher(recipe: Recipe, options: Options) -> str:
-    """The beginning of the SHA-256 of the teacher's file, nothing where there was none."""
-    if options.teacher is None or not recipe.airing.seconds:
-        return ""
-    return decoding.digest(options.teacher)[:12]
+def _taught_by(recipe: Recipe, options: Options) -> dict[str, str]:
+    """The beginning of the SHA-256 of each teacher's file by its name."""
+    return panel.provenance(options.teachers) if recipe.airing.seconds and options.teachers else {}
 
 
 def training_facts(trainer: Trainer, seconds: float, prepared: float) -> dict[str, Any]:
@@ -266,7 +264,7 @@ class _Member:
         material = None
         if recipe.airing.seconds and not isinstance(data, Arrays) and options is not None:
             material = Passages(
-                recipe, data, network.to(device), device, options.cache, options.teacher, console
+                recipe, data, network.to(device), device, options.cache, options.teachers, console
             )
         trainer = Trainer(recipe, data, network, device, team, material)
         if options and options.minutes is not None:

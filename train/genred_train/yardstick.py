@@ -42,7 +42,14 @@ def parser() -> argparse.ArgumentParser:
     made = Parser(prog="python -m genred_train.yardstick", description=__doc__)
     made.add_argument("recipe", type=Path, metavar="RECIPE", help="a recipe, or a model with one")
     made.add_argument("--data", type=Path, metavar="DIR", required=True, help="the recordings")
-    made.add_argument("--teacher", type=Path, metavar="FILE", required=True, help="yamnet.tflite")
+    made.add_argument(
+        "--teacher",
+        type=Path,
+        metavar="FILE",
+        required=True,
+        action="append",
+        help="yamnet.tflite; another --teacher names the wheel of musicnn",
+    )
     made.add_argument(
         "--unlabelled", type=Path, metavar="DIR", help="more music, of no label, to learn from"
     )
@@ -89,7 +96,7 @@ def _run(chosen: argparse.Namespace) -> None:
         seed=chosen.seed,
         device="cpu",
         threads=chosen.threads,
-        teacher=chosen.teacher,
+        teachers=tuple(chosen.teacher),
         unlabelled=chosen.unlabelled,
         first=chosen.first,
     )
@@ -108,14 +115,15 @@ def compare(plan: Plan, console: Console) -> dict[str, Any]:
     """
     from genred_train import judging
     from genred_train.evaluation import figures, folds
-    from genred_train.teacher import yamnet, yardstick
+    from genred_train.teacher import panel, yardstick
 
     corpus, done = folds.trained(plan, console)
     student = folds.collect(plan, corpus, done)
-    assert plan.teacher is not None
     with console.progress("Asking the teacher") as progress:
         recordings = [entry.stored for entry in corpus.entries]
-        embedded = yamnet.embeddings(plan.teacher, recordings, corpus.samples, plan.cache, progress)
+        # Whoever else taught the recipe, the yardstick is YAMNet.
+        alone = panel.ordered(plan.teachers)[:1]
+        embedded = panel.embeddings(alone, recordings, corpus.samples, plan.cache, progress)
     kinds = [label.kind.value for label in corpus.labels]
     window = plan.recipe.audio.window
 

@@ -49,7 +49,7 @@ class Plan:
     seed: int = 0
     device: str = "auto"
     threads: int | None = None
-    teacher: Path | None = None
+    teachers: tuple[Path, ...] = ()
     unlabelled: Path | None = None
     first: int | None = None
     """Only so many of the folds are trained, the first ones."""
@@ -175,7 +175,7 @@ def trained(plan: Plan, console: Console) -> tuple[Corpus, list[Fold]]:
         done = []
         for number, part in enumerate(parts(corpus, plan)):
             folder = base / f"fold-{number + 1}"
-            fold = _kept(folder, _key(part, plan), corpus.unlabelled_fingerprint)
+            fold = _kept(folder, _key(part, plan), besides(plan, corpus))
             if fold is None:
                 console.note(f"fold {number + 1} of {plan.count}")
                 fold = _run(part, plan, folder, console)
@@ -194,6 +194,15 @@ def parts(corpus: Corpus, plan: Plan) -> Iterator[Corpus]:
     dealt = deal(_scored_groups(corpus), plan.count, plan.seed)
     for number in range(plan.first or plan.count):
         yield fold_of(corpus, dealt, number, plan)
+
+
+def besides(plan: Plan, corpus: Corpus) -> str:
+    """Tells apart what folds learn from besides the recordings with labels."""
+    if not plan.teachers:
+        return ""
+    from genred_train.teacher import panel
+
+    return panel.besides(plan.teachers, corpus.unlabelled_fingerprint)
 
 
 def correction(recipe: Recipe, corpus: Corpus, folder: Path) -> Correction:
@@ -281,7 +290,7 @@ def _run(corpus: Corpus, plan: Plan, folder: Path, console: Console) -> Fold:
         ) from None
     device = run.choose_device(plan.device)
     run.settle(plan.recipe.training.seed, plan.threads)
-    options = run.Options(plan.data, folder, plan.cache, teacher=plan.teacher)
+    options = run.Options(plan.data, folder, plan.cache, teachers=plan.teachers)
     fitted = run.fit(plan.recipe, corpus, folder, device, console, options)
     path = folder / "model.onnx"
     run.export(plan.recipe, corpus, fitted.network, fitted.temperature, path)
@@ -290,7 +299,7 @@ def _run(corpus: Corpus, plan: Plan, folder: Path, console: Console) -> Fold:
         answers = listening.listen(model, corpus, corpus.of("test"), progress)
     best = fitted.trainer.best_epoch.epoch if fitted.trainer.best_epoch else 0
     fold = Fold(answers, fitted.temperature, best, fitted.seconds)
-    _keep(fold, folder, _key(corpus, plan), plan.seed, corpus.unlabelled_fingerprint)
+    _keep(fold, folder, _key(corpus, plan), plan.seed, besides(plan, corpus))
     return fold
 
 
@@ -379,11 +388,11 @@ def _key(corpus: Corpus, plan: Plan) -> str:
     return hashlib.sha256(text.encode()).hexdigest()
 
 
-def _keep(fold: Fold, folder: Path, key: str, seed: int, unlabelled: str) -> None:
+def _keep(fold: Fold, folder: Path, key: str, seed: int, besides: str) -> None:
     """Write a fold's answers, then what says that they are whole."""
     told = {
         "key": key,
-        "unlabelled": unlabelled,
+        "besides": besides,
         "seed": seed,
         "temperature": fold.temperature,
         "best_epoch": fold.best_epoch,
@@ -401,14 +410,14 @@ def _keep(fold: Fold, folder: Path, key: str, seed: int, unlabelled: str) -> Non
         raise OutputError(f"cannot write into {folder}: {error.strerror}", "make room") from None
 
 
-def _kept(folder: Path, key: str, unlabelled: str | None = None) -> Fold | None:
+def _kept(folder: Path, key: str, besides: str | None = None) -> Fold | None:
     """What an earlier call left, if it is whole and of the same recipe, data and folds.
 
-    And if it learnt from the same music without labels, where somebody asks for that.
+    And if it learnt from the same teachers and music without labels, where somebody asks for that.
     """
     told = _told(folder)
     try:
-        if told["key"] != key or unlabelled not in (None, told.get("unlabelled")):
+        if told["key"] != key or besides not in (None, told.get("besides")):
             return None
         with np.load(folder / _ANSWERS) as arrays:
             answers = Answers(arrays["logits"], arrays["positions"], arrays["ends"])

@@ -9,7 +9,7 @@ import numpy as np
 
 from genred.judgement.pooling import logs, pooled
 from genred_train.judging import softmax
-from genred_train.teacher import yamnet
+from genred_train.teacher import frames as clock
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
@@ -150,7 +150,7 @@ class Lessons:
         seconds = max(length / self._rate, _FIRST_S)
         count = int((seconds - _FIRST_S) / _APART_S) + 1
         ends = (_FIRST_S + _APART_S * np.arange(count)) * self._rate
-        view = yamnet.at(embedded, ends.astype(np.int64))
+        view = clock.at(embedded, ends.astype(np.int64))
         # Opinions of labels come last: a network may tell them to itself.
         told = [each for each in (self.components, self.genres, self.opinions) if each]
         return np.concatenate([each.project(view) for each in told], axis=1).astype(np.float16)

@@ -1,4 +1,4 @@
-"""YAMNet as a teacher: its embedding of every half second of the recordings, kept on disk.
+"""YAMNet as a teacher: its embedding of every half second of the recordings.
 
 YAMNet (Plakal and Ellis, 2020; Apache-2.0) is a MobileNet of 3.7 million parameters trained on
 AudioSet. Its file is no part of genred: who wants to learn from it names ``yamnet.tflite``.
@@ -13,22 +13,15 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from genred.errors import InputError, OutputError, UnavailableError
-from genred_train.data import radio
+from genred.errors import InputError, UnavailableError
+from genred_train.teacher.frames import FRAME, HOP
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Sequence
     from pathlib import Path
 
     from numpy.typing import NDArray
 
-    from genred_train.data.cache import Stored
-
-# The teacher's own: it hears 16 kHz, in frames of 0.96 s and one analysis window more, every
-# 0.48 s, and says 1024 numbers of each.
-SAMPLE_RATE = 16_000
-FRAME = 15_600
-HOP = 7_680
+# Numbers that it says of a frame.
 WIDTH = 1024
 
 # It tells 521 classes of AudioSet apart (Gemmeke et al., 2017); these are music's genres, roles and
@@ -48,8 +41,8 @@ class Genres:
     bias: NDArray[np.float32]
 
     def logits(self, inputs: NDArray[np.float32]) -> NDArray[np.float32]:
-        """Logits ``[items, genres]`` of embeddings ``[items, 1024]``."""
-        return np.asarray(inputs @ self.weight + self.bias)
+        """Logits ``[items, genres]`` of embeddings, which another teacher's may stand behind."""
+        return np.asarray(inputs[:, :WIDTH] @ self.weight + self.bias)
 
 
 class Teacher:
@@ -58,6 +51,8 @@ class Teacher:
     Raises :class:`UnavailableError` if the interpreter is not installed and :class:`InputError`
     if ``path`` is no such network.
     """
+
+    width = WIDTH
 
     def __init__(self, path: Path, threads: int = 1) -> None:
         try:
@@ -137,77 +132,3 @@ class Teacher:
         self._net.invoke()
         embedding: NDArray[np.float32] = self._net.get_tensor(self._embedding)
         return embedding
-
-
-def embeddings(
-    teacher: Path,
-    recordings: Sequence[Stored],
-    samples: NDArray[np.int16],
-    cache: Path,
-    progress: Callable[[int, int], None],
-) -> dict[str, NDArray[np.float16]]:
-    """Embeddings of ``recordings`` by digest, from the ``cache`` or heard now.
-
-    Raises what :class:`Teacher` raises, and :class:`OutputError` if the cache cannot be written.
-    """
-    heard = at_speeds(teacher, recordings, samples, cache, progress, lambda _: [1.0])
-    return {digest: plain for digest, (plain,) in heard.items()}
-
-
-def at_speeds(
-    teacher: Path,
-    recordings: Sequence[Stored],
-    samples: NDArray[np.int16],
-    cache: Path,
-    progress: Callable[[int, int], None],
-    speeds: Callable[[str], Sequence[float]],
-) -> dict[str, list[NDArray[np.float16]]]:
-    """Embeddings of ``recordings`` by digest, played at each of the ``speeds`` of that digest.
-
-    From the ``cache`` or heard now; raises what :func:`embeddings` raises.
-    """
-    heard = Teacher(teacher)
-    folder = cache / f"teacher-{heard.name}"
-    found: dict[str, list[NDArray[np.float16]]] = {}
-    try:
-        folder.mkdir(parents=True, exist_ok=True)
-        # In order of length, so that the interpreter is seldom made anew.
-        order = sorted(recordings, key=lambda stored: (stored.length, stored.digest))
-        for number, stored in enumerate(order, start=1):
-            part = samples[stored.start : stored.start + stored.length]
-            found[stored.digest] = []
-            for speed in speeds(stored.digest):
-                suffix = "" if speed == 1.0 else f"-{speed:.5f}"
-                path = folder / f"{stored.digest}{suffix}.npy"
-                if not path.exists():
-                    beside = path.with_suffix(".new.npy")
-                    np.save(beside, heard.embed(_played(part, speed)))
-                    beside.replace(path)
-                found[stored.digest].append(np.load(path))
-            progress(number, len(order))
-    except OSError as error:
-        raise OutputError(
-            f"cannot keep the teacher's answers in {folder}: {error.strerror}",
-            "make room, or choose another folder with --cache",
-        ) from None
-    return found
-
-
-def _played(samples: NDArray[np.int16], speed: float) -> NDArray[np.int16]:
-    if speed == 1.0:
-        return samples
-    return np.rint(radio.played(samples.astype(np.float32), speed)).astype(np.int16)
-
-
-def at(embedded: NDArray[np.float16], ends: NDArray[np.int64]) -> NDArray[np.float32]:
-    """Embeddings ``[windows, 1024]`` at the ``ends`` (in samples) of windows of a second.
-
-    Between the frames that end before and after it, each by its nearness.
-    """
-    place = (np.asarray(ends, np.float64) - FRAME) / HOP
-    place = np.clip(place, 0, len(embedded) - 1)
-    left = np.minimum(place.astype(np.int64), max(len(embedded) - 2, 0))
-    right = np.minimum(left + 1, len(embedded) - 1)
-    share = (place - left).astype(np.float32)[:, None]
-    wide = embedded.astype(np.float32)
-    return np.asarray(wide[left] * (1 - share) + wide[right] * share)

@@ -13,7 +13,7 @@ import torch
 
 from genred_train import judging, scoring
 from genred_train.evaluation.folds import validation
-from genred_train.teacher import classifier, yamnet
+from genred_train.teacher import classifier, frames, yamnet
 from genred_train.teacher.classifier import Classifier, Examples
 
 if TYPE_CHECKING:
@@ -140,7 +140,7 @@ def judged(
     for position in np.unique(chosen.positions):
         mask = chosen.positions == position
         digest = corpus.entries[int(position)].stored.digest
-        inputs[mask] = yamnet.at(embedded[digest], chosen.starts[mask] + window)
+        inputs[mask] = frames.at(embedded[digest], chosen.starts[mask] + window)
     scored = scoring.scored(known.logits(inputs), chosen, 1.0)
     return Yardstick(scored, chosen.positions, known.penalty)
 
