@@ -17,10 +17,11 @@ from genred.errors import ConfigError, InputError
 from genred_train import run
 from genred_train.airing import Shape, Studio, Track
 from genred_train.console import Console
+from genred_train.data import corpus as corpora
 from genred_train.data import radio, spectrograms
 from genred_train.data.cache import Stored
 from genred_train.front_end import band_centres
-from genred_train.teacher import classifier, panel
+from genred_train.teacher import classifier, panel, yardstick
 from genred_train.teacher.classifier import Examples
 from genred_train.teacher.frames import HOP, at
 from genred_train.teacher.lessons import Against, Components, Opinions
@@ -190,6 +191,27 @@ def test_what_is_made_by_machine_counts_a_share():
     np.testing.assert_allclose(of, of[0], rtol=1e-5)
     alone = replace(examples, made=np.ones(50, bool))
     np.testing.assert_allclose(alone.weights()[:40], 50 / 2 / 40, rtol=1e-5)
+
+
+def test_a_penalty_that_is_named_is_taken(folder, tmp_path):
+    """And is not taken for the one that held-out groups choose, nor kept in its place."""
+    console = Console(rich.console.Console(file=io.StringIO()))
+    corpus = corpora.load(recipe(), folder, tmp_path / "cache", console)
+    random = np.random.default_rng(0)
+    embedded = {
+        entry.stored.digest: (random.normal(size=(6, 8)) + np.eye(8)[entry.label]).astype(
+            np.float16
+        )
+        for entry in corpus.entries
+    }
+    chosen = yardstick.kept(corpus, embedded, 0, tmp_path)
+    stiff = yardstick.kept(corpus, embedded, 0, tmp_path, penalty=3.0)
+    assert chosen.penalty in classifier.PENALTIES
+    assert stiff.penalty == 3.0
+    assert stiff.weight.norm() < 0.5 * chosen.weight.norm()
+    for known, penalty in ((chosen, 0.0), (stiff, 3.0)):
+        again = yardstick.kept(corpus, embedded, 0, tmp_path, penalty=penalty)
+        torch.testing.assert_close(again.weight, known.weight, rtol=0, atol=0)
 
 
 def test_lessons_keep_distances():

@@ -142,7 +142,14 @@ class Passages(Crops):
             seed = recipe.split.seed
             plain = {digest: heard[0] for digest, heard in embedded.items()}
             teaching = recipe.teaching
-            known = yardstick.kept(corpus, plain, seed, cache, made=teaching.opinion_generated)
+            known = yardstick.kept(
+                corpus,
+                plain,
+                seed,
+                cache,
+                made=teaching.opinion_generated,
+                penalty=teaching.opinion_penalty,
+            )
             lessons = Lessons(
                 corpus,
                 embedded,

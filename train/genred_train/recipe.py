@@ -257,6 +257,11 @@ class Teaching(_Table):
     """Weight of predicting its opinion of the labels in each second as well, beside the variance of
     its embedding, 1. By itself that variance says little of what tells genres apart."""
 
+    opinion_penalty: float = Field(default=0.0, ge=0)
+    """Penalty of the regression that its opinion comes from; 0 takes that of least loss on groups
+    held out. With a stiffer one, at hardly more loss, the opinion of recordings that it was fitted
+    to is less what their label says, and more what can be heard of others too."""
+
     opinion_generated: float = Field(default=0.0, ge=0)
     """What all that is never scored, such as generated music, counts in the regression that its
     opinion comes from, as a share of what the rest of a label counts; 0 leaves it out."""

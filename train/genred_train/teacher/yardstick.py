@@ -72,15 +72,20 @@ def fitted(
     seed: int,
     *,
     made: float | None = None,
+    penalty: float = 0.0,
 ) -> Classifier:
     """Fit on the training split, and on the validation split too: it chooses nothing here.
 
     What is never scored, such as generated music, together counts ``made`` as much as what else
     there is of its label, and with 0 it is left out; with none its groups count like any others.
+    A ``penalty`` of 0 is chosen by groups that are held out.
     """
     entries = corpus.entries
     positions = [n for n, entry in enumerate(entries) if _fits(entry, made)]
     given, owner = examples(corpus, embedded, positions, made)
+    labels = len(corpus.labels)
+    if penalty:
+        return classifier.fit(given, labels, [penalty])[0]
     groups: dict[str, dict[str, int]] = {}
     for n in positions:
         if entries[n].scored:
@@ -89,7 +94,6 @@ def fitted(
             clips[name] = clips.get(name, 0) + 1
     inner = validation(groups, _INNER, seed)
     apart = np.array([entry.group in inner for entry in entries])[owner]
-    labels = len(corpus.labels)
     penalty = classifier.choose(given, apart, labels)
     return classifier.fit(given, labels, [penalty])[0]
 
@@ -101,6 +105,7 @@ def kept(
     cache: Path,
     *,
     made: float | None = None,
+    penalty: float = 0.0,
 ) -> Classifier:
     """What :func:`fitted` returns, from the ``cache`` if it was fitted before."""
     used = sorted(
@@ -108,12 +113,13 @@ def kept(
         for e in corpus.entries
         if _fits(e, made)
     )
-    key = "\n".join([repr(classifier.SETTINGS), str(seed), str(made), *used])
+    how = [repr(classifier.SETTINGS), str(seed), str(made), *([str(penalty)] if penalty else [])]
+    key = "\n".join([*how, *used])
     path = cache / f"regression-{hashlib.sha256(key.encode()).hexdigest()[:16]}.pt"
     try:
         return Classifier(**torch.load(path, weights_only=True))
     except (OSError, RuntimeError, TypeError, pickle.UnpicklingError):
-        known = fitted(corpus, embedded, seed, made=made)
+        known = fitted(corpus, embedded, seed, made=made, penalty=penalty)
     beside = path.with_suffix(f".{os.getpid()}")
     torch.save({field.name: getattr(known, field.name) for field in fields(known)}, beside)
     beside.replace(path)
