@@ -140,6 +140,8 @@ def test_there_is_one_yamnet_and_it_comes_first(tmp_path):
     other.write_bytes(b"TFL3")
     assert panel.ordered([wheel, other]) == [other, wheel]
     assert list(panel.provenance([wheel, other])) == ["YAMNet", "musicnn"]
+    with pytest.raises(InputError, match=r"cannot read the teacher .*gone: there is no such file"):
+        panel.besides([tmp_path / "gone"], "")
     for wrong in ([wheel], [other, other], [other, wheel, wheel]):
         with pytest.raises(InputError, match=r"the teachers are .* \(name yamnet.tflite"):
             panel.ordered(wrong)

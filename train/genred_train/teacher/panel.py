@@ -60,17 +60,30 @@ def ordered(teachers: Sequence[Path]) -> list[Path]:
 
 
 def provenance(teachers: Sequence[Path]) -> dict[str, str]:
-    """The beginning of the SHA-256 of each teacher's file, by :func:`kind`."""
-    return {kind(path): decoding.digest(path)[:12] for path in ordered(teachers)}
+    """The beginning of the SHA-256 of each teacher's file, by :func:`kind`.
+
+    Raises what :func:`ordered` raises, and :class:`InputError` if a file cannot be read.
+    """
+    return {kind(path): _digest(path)[:12] for path in ordered(teachers)}
 
 
 def besides(teachers: Sequence[Path], unlabelled: str) -> str:
     """Tells apart what is learnt from besides recordings with labels; empty of nothing.
 
     ``unlabelled`` is the fingerprint of recordings without labels, which teachers alone speak of.
+    Raises what :func:`provenance` raises.
     """
-    files = " ".join(decoding.digest(path) for path in ordered(teachers)) if teachers else ""
+    files = " ".join(_digest(path) for path in ordered(teachers)) if teachers else ""
     return f"{files} {unlabelled}".strip()
+
+
+def _digest(path: Path) -> str:
+    try:
+        return decoding.digest(path)
+    except decoding.UnusableError as error:
+        raise InputError(
+            f"cannot read the teacher {path}: {error}", "name yamnet.tflite with --teacher"
+        ) from None
 
 
 def embeddings(
