@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from genred.errors import UsageError
-from genred_train.entry import Parser, answer, need
+from genred_train.entry import Parser, add_lessons, answer, need
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -89,20 +89,7 @@ def parser() -> argparse.ArgumentParser:
         help="begin with another run's weights (its folder, checkpoint, or model.onnx in it), all "
         "but the layer of logits; see training.freeze",
     )
-    made.add_argument(
-        "--teacher",
-        type=Path,
-        metavar="FILE",
-        action="append",
-        help="yamnet.tflite: recipes that train on passages of radio learn from it, too; another "
-        "--teacher names the wheel of musicnn (pip download --no-deps musicnn==0.1.0)",
-    )
-    made.add_argument(
-        "--unlabelled",
-        type=Path,
-        metavar="DIR",
-        help="more music, of no label: the teacher alone speaks of it",
-    )
+    add_lessons(made, required=False)
     made.add_argument(
         "--folds",
         type=Path,

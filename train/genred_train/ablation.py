@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from genred.errors import OutputError, UsageError
-from genred_train.entry import Parser, answer, need
+from genred_train.entry import Parser, add_lessons, answer, need
 
 if TYPE_CHECKING:
     import argparse
@@ -66,17 +66,7 @@ def parser() -> argparse.ArgumentParser:
     made = Parser(prog="python -m genred_train.ablation", description=__doc__)
     made.add_argument("recipe", type=Path, metavar="RECIPE")
     made.add_argument("--data", type=Path, metavar="DIR", required=True, help="the recordings")
-    made.add_argument(
-        "--teacher",
-        type=Path,
-        metavar="FILE",
-        required=True,
-        action="append",
-        help="yamnet.tflite; another --teacher names the wheel of musicnn",
-    )
-    made.add_argument(
-        "--unlabelled", type=Path, metavar="DIR", help="more music, of no label, to learn from"
-    )
+    add_lessons(made, required=True)
     made.add_argument("--epochs", type=int, metavar="N", help="in place of the recipe's")
     made.add_argument("--folds", type=int, metavar="K", default=4, help="(default: 4)")
     made.add_argument("--only", metavar="NAME", action="append", help="only these variants")

@@ -5,6 +5,7 @@ from __future__ import annotations
 import argparse
 import sys
 from importlib.util import find_spec
+from pathlib import Path
 from typing import TYPE_CHECKING, NoReturn
 
 from genred.errors import GenredError, UnavailableError, UsageError
@@ -22,6 +23,25 @@ class Parser(argparse.ArgumentParser):
     def error(self, message: str) -> NoReturn:
         """Raise :class:`UsageError`."""
         raise UsageError(message, f"see {self.prog} --help")
+
+
+def add_lessons(parser: argparse.ArgumentParser, *, required: bool) -> None:
+    """Options of what is learnt from besides recordings with labels."""
+    parser.add_argument(
+        "--teacher",
+        type=Path,
+        metavar="FILE",
+        action="append",
+        required=required,
+        help="yamnet.tflite: recipes that train on passages of radio learn from it, too; another "
+        "--teacher names the wheel of musicnn (pip download --no-deps musicnn==0.1.0)",
+    )
+    parser.add_argument(
+        "--unlabelled",
+        type=Path,
+        metavar="DIR",
+        help="more music, of no label: the teachers alone speak of it",
+    )
 
 
 def need(modules: Sequence[str], what_needs: str) -> None:

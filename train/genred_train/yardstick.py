@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from genred.errors import OutputError, UsageError
-from genred_train.entry import Parser, answer, need
+from genred_train.entry import Parser, add_lessons, answer, need
 from genred_train.evaluation.cards import table
 
 if TYPE_CHECKING:
@@ -42,17 +42,7 @@ def parser() -> argparse.ArgumentParser:
     made = Parser(prog="python -m genred_train.yardstick", description=__doc__)
     made.add_argument("recipe", type=Path, metavar="RECIPE", help="a recipe, or a model with one")
     made.add_argument("--data", type=Path, metavar="DIR", required=True, help="the recordings")
-    made.add_argument(
-        "--teacher",
-        type=Path,
-        metavar="FILE",
-        required=True,
-        action="append",
-        help="yamnet.tflite; another --teacher names the wheel of musicnn",
-    )
-    made.add_argument(
-        "--unlabelled", type=Path, metavar="DIR", help="more music, of no label, to learn from"
-    )
+    add_lessons(made, required=True)
     made.add_argument("--folds", type=int, metavar="K", default=4, help="(default: 4)")
     made.add_argument(
         "--first", type=int, metavar="N", help="only the first N of the folds, where time is short"
