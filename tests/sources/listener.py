@@ -7,6 +7,7 @@ import shutil
 import subprocess
 import threading
 import time
+from contextlib import suppress
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Self
@@ -78,10 +79,14 @@ def captors(pid: int | None = None) -> list[int]:
     """The processes that capture sound devices for a process (this one), zombies included."""
     found = []
     for task in Path(f"/proc/{pid or os.getpid()}/task").iterdir():
-        for child in (task / "children").read_text().split():
-            command = Path(f"/proc/{child}/cmdline").read_bytes()
-            if not command or b"genred.sources.capture" in command:
-                found.append(int(child))
+        children: list[str] = []
+        with suppress(FileNotFoundError, ProcessLookupError):  # the thread has ended since
+            children = (task / "children").read_text().split()
+        for child in children:
+            with suppress(FileNotFoundError, ProcessLookupError):  # and so has the child
+                command = Path(f"/proc/{child}/cmdline").read_bytes()
+                if not command or b"genred.sources.capture" in command:
+                    found.append(int(child))
     return found
 
 
