@@ -172,10 +172,11 @@ def trained(plan: Plan, console: Console) -> tuple[Corpus, list[Fold]]:
     _enough(_scored_groups(corpus), corpus.label_names, plan.count, console)
     with tempfile.TemporaryDirectory(prefix="genred-folds-") as scratch:
         base = plan.out or Path(scratch)
+        aside = besides(plan, corpus)
         done = []
         for number, part in enumerate(parts(corpus, plan)):
             folder = base / f"fold-{number + 1}"
-            fold = _kept(folder, _key(part, plan), besides(plan, corpus))
+            fold = _kept(folder, _key(part, plan), aside)
             if fold is None:
                 console.note(f"fold {number + 1} of {plan.count}")
                 fold = _run(part, plan, folder, console)

@@ -55,8 +55,6 @@ class Tagger:
     Raises :class:`InputError` if ``path`` is not that wheel.
     """
 
-    width = WIDTH
-
     def __init__(self, path: Path) -> None:
         try:
             with zipfile.ZipFile(path) as wheel:

@@ -29,8 +29,6 @@ class Hears(Protocol):
     name: str
     """Of these weights: what others said is not taken for what they say."""
 
-    width: int
-
     def embed(self, samples: NDArray[np.int16]) -> NDArray[np.float16]:
         """What it says of ``samples``: ``[frames, width]``, :mod:`~genred_train.teacher.frames`."""
 

@@ -52,8 +52,6 @@ class Teacher:
     if ``path`` is no such network.
     """
 
-    width = WIDTH
-
     def __init__(self, path: Path, threads: int = 1) -> None:
         try:
             interpreter = importlib.import_module("ai_edge_litert.interpreter")

@@ -113,8 +113,7 @@ def kept(
         for e in corpus.entries
         if _fits(e, made)
     )
-    how = [repr(classifier.SETTINGS), str(seed), str(made), *([str(penalty)] if penalty else [])]
-    key = "\n".join([*how, *used])
+    key = "\n".join([repr(classifier.SETTINGS), str(seed), str(made), str(penalty), *used])
     path = cache / f"regression-{hashlib.sha256(key.encode()).hexdigest()[:16]}.pt"
     try:
         return Classifier(**torch.load(path, weights_only=True))
