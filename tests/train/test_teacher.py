@@ -129,7 +129,7 @@ def test_the_tables_say_who_is_better():
         "labels": ["a", "b", "c"],
         "rows": both,
         "better": {
-            "yardstick": {
+            "remembered less yardstick": {
                 unit: {name: [0.02, -0.01, 0.053] for name in yardstick.FIGURES}
                 for unit in ("window", "track")
             }

@@ -58,7 +58,7 @@ _BESIDE = (
     "fitted on the same recordings as the network, and on the real ones alone. A window has "
     "what is remembered of its recording until then, or is *one second* by itself; the "
     "yardstick hears windows by themselves. Temperature and shifts of each fold's logits were "
-    "fitted to what was said of the other folds, with memory. *Remembered less* a yardstick is "
+    "fitted to what was said of the other folds, with memory. A row of one *less* another is "
     "the difference at the same recordings; its interval draws the same groups for both."
 )
 

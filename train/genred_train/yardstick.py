@@ -125,19 +125,18 @@ def compare(plan: Plan, console: Console) -> dict[str, Any]:
         }
 
     parts = list(folds.parts(corpus, plan))
+    mine, positions = folds.pooled(corpus, done)
+    fresh = yardstick.pooled(
+        [
+            _fresh(part, plan, n, fold)
+            for n, (part, fold) in enumerate(zip(parts, done, strict=True))
+        ]
+    )
     rows: dict[str, Any] = {
         "remembered": {unit: student[unit] for unit in ("window", "track")},
-        "one second": judged(
-            yardstick.pooled(
-                [
-                    _fresh(part, plan, n, fold)
-                    for n, (part, fold) in enumerate(zip(parts, done, strict=True))
-                ]
-            )
-        ),
+        "one second": judged(fresh),
     }
     better = {}
-    mine, positions = folds.pooled(corpus, done)
     datasets = {"remembered": figures.by_dataset(mine, positions, corpus, plan.seed)}
     for name, made in (("yardstick", None), ("yardstick, real recordings alone", 0.0)):
         with console.progress(name) as progress:
@@ -148,7 +147,10 @@ def compare(plan: Plan, console: Console) -> dict[str, Any]:
                 progress(number + 1, len(parts))
         beside = yardstick.pooled(answers)
         rows[name] = judged(beside)
-        better[name] = _better(mine, positions, beside, plan.seed)
+        better[f"remembered less {name}"] = _better(mine, positions, beside, plan.seed)
+        better[f"one second less {name}"] = _better(
+            fresh.scored, fresh.positions, beside, plan.seed
+        )
         datasets[name] = figures.by_dataset(beside.scored, beside.positions, corpus, plan.seed)
     return {
         "folds": plan.count,
@@ -166,7 +168,7 @@ def compare(plan: Plan, console: Console) -> dict[str, Any]:
 def _better(
     mine: Scored, positions: NDArray[np.int64], beside: Yardstick, seed: int
 ) -> dict[str, dict[str, list[float]]]:
-    """By how much what is remembered is better, per window and track, with intervals."""
+    """By how much the network is better, per window and track, with intervals."""
     import numpy as np
 
     from genred_train import judging
@@ -237,7 +239,7 @@ def render(found: dict[str, Any]) -> str:
             for figure in FIGURES
             for low, high in [figures[unit][figure][1:]]
         ]
-        lines.append([f"remembered less {name}, in points", *cells, ""])
+        lines.append([f"{name}, in points", *cells, ""])
     labels = []
     for number, label in enumerate(found["labels"]):
         cells = [
