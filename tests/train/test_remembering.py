@@ -65,7 +65,7 @@ def metadata(step: Step) -> ModelMetadata:
 @pytest.mark.parametrize("opinions", [0.7, 0.0], ids=["opinions", "none"])
 def test_a_stream_is_the_whole_passage(opinions, memory, hop):
     """Step after step gives the decisions that training sees of a passage at once."""
-    made = network(memory=memory, opinions=opinions, patience=opinions)
+    made = network(memory=memory, opinions=opinions, patience=opinions, opinion_reset=(0.5, 3.0))
     made.take_caution(0.75 if memory else 0.0)
     frames = torch.randn(3, 64, hop * 11)
     kept = [torch.zeros(3, *shape) for shape in made.memory_shapes(hop)]
@@ -172,6 +172,75 @@ def test_opinions_follow_by_how_far_they_are_from_what_is_held(opening, rise):
     assert share.std() > 0.01 or not rise
     torch.testing.assert_close(held[:, 0], said.opinions[:, 0])
     torch.testing.assert_close(held[:, 1:], before + share * (told - before), atol=1e-5, rtol=1e-4)
+
+
+def test_opinions_that_only_tell_labels_of_a_kind_apart():
+    """Each kind is as likely as by labels alone; in it, labels are as they are by both."""
+    kinds = [0, 0, 1, 0, 2]
+    both = network(opinions=1.0)
+    made = network(opinions=1.0, opinions_of_kinds=False)
+    made.load_state_dict(both.state_dict())
+    made.take_kinds(kinds)
+    frames = torch.randn(2, 64, 78 + 6 * STEP)
+    with torch.no_grad():
+        said, plain = made.listen(frames, STEP), both.listen(frames, STEP)
+        shifts = torch.tensor([1.0, -0.5, 0.2, 0.0, -0.7])
+        made.take_shifts(shifts)
+        shifted = made.listen(frames, STEP).logits
+    assert said.known is not None
+    torch.testing.assert_close(said.known, plain.known)
+    member = nn.functional.one_hot(torch.tensor(kinds)).float()
+    of_kind = said.logits.softmax(-1) @ member
+    torch.testing.assert_close(of_kind, said.known.softmax(-1) @ member)
+    assert (of_kind - plain.logits.softmax(-1) @ member).abs().max() > 0.01
+    music = [0, 1, 3]
+    torch.testing.assert_close(
+        said.logits[..., music].softmax(-1), plain.logits[..., music].softmax(-1)
+    )
+    # Shifts come last, as those do that folds' answers are corrected by.
+    torch.testing.assert_close(shifted, said.logits + shifts)
+    kept, stepped = [torch.zeros(2, *shape) for shape in made.memory_shapes(STEP)], []
+    padded = torch.cat([torch.randn(2, 64, 2), frames], dim=2)
+    with torch.no_grad():
+        for step in range(10):
+            logits, kept = made.step(padded[:, :, step * STEP : (step + 1) * STEP], kept)
+            stepped.append(logits)
+    # Logarithms of sums of exponentials have a digit less than what they are of.
+    torch.testing.assert_close(torch.stack(stepped[3:], dim=1), shifted, atol=1e-4, rtol=1e-4)
+
+
+def test_a_kind_that_is_all_but_ruled_out_leaves_numbers():
+    """However far apart labels are said to be."""
+    made = network(opinions=1.0, opinions_of_kinds=False)
+    made.take_kinds([0, 0, 1, 0, 2])
+    with torch.no_grad():
+        made.answer.bias.copy_(torch.tensor([300.0, 0.0, -300.0, 0.0, 0.0]))
+        said = made.listen(torch.randn(2, 64, 78 + 6 * STEP), STEP)
+    assert said.logits.isfinite().all()
+
+
+def test_far_opinions_open_every_gate_once_it_is_trained():
+    """Beyond the distance, and in training not at all."""
+    frames = torch.randn(2, 64, 78 + 6 * STEP)
+    steady = network(opinions=1.0)
+    resetting, deaf = (
+        network(opinions=1.0, opinion_reset=(beyond, 30.0)) for beyond in (0.01, 1e3)
+    )
+    with torch.no_grad():
+        for made in (resetting, deaf):
+            made.load_state_dict(steady.state_dict())
+        held = {made: made.listen(frames, STEP) for made in (steady, resetting, deaf)}
+        alone = torch.stack(
+            [steady(frames[:, :, step * STEP : step * STEP + 78]) for step in range(7)], dim=1
+        )
+        for made in (steady, resetting):
+            made.gate.train()
+        learning = [made.listen(frames, STEP).logits for made in (steady, resetting)]
+    torch.testing.assert_close(*learning)
+    torch.testing.assert_close(held[deaf].logits, held[steady].logits)
+    # As good as nothing is held of what was before.
+    torch.testing.assert_close(held[resetting].logits, alone, atol=1e-3, rtol=1e-3)
+    assert (held[steady].logits - alone)[:, 1:].abs().max() > 0.05
 
 
 def test_labels_do_not_touch_opinions():

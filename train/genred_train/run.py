@@ -17,6 +17,7 @@ import numpy as np
 import torch
 
 from genred.errors import OutputError, UnavailableError
+from genred.labels import Kind
 from genred.model.metadata import (
     Calibration,
     ModelMetadata,
@@ -379,6 +380,10 @@ def build_network(recipe: Recipe, labels: int, data: Corpus | Arrays | None = No
         recipe.network.name, options, n_mels=n_mels, frames=frames, labels=labels
     )
     network.take_caution(recipe.training.caution)
+    known = data.labels if data is not None else recipe.data.labels
+    if len(known) == labels:
+        kinds = [*Kind]
+        network.take_kinds([kinds.index(each.kind) for each in known])
     return network
 
 

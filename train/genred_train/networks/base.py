@@ -12,7 +12,7 @@ from torch import Tensor, nn
 from genred.errors import ConfigError
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Mapping, Sequence
 
 
 @dataclass(frozen=True, slots=True)
@@ -98,6 +98,9 @@ class Network(nn.Module, abc.ABC):
                 "training.caution is for networks that remember",
                 "set it to 0, or network.name to 'remembering', with options.memory above 0",
             )
+
+    def take_kinds(self, kinds: Sequence[int]) -> None:
+        """Know of which kind each label is, kinds by number: ``[labels]``. Most need not."""
 
     @torch.no_grad()
     def take_shifts(self, shifts: Tensor) -> None:

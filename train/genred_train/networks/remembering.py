@@ -33,7 +33,7 @@ from genred_train.networks.base import (
 from genred_train.networks.stages import Convolution, JoinBands, Separable, bands_after
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Mapping, Sequence
 
 # The gates' first bias: a fifth of the memory is new after a step of a quarter of a second.
 _GATE_BIAS = -1.4
@@ -63,6 +63,10 @@ class Options(BaseModel):
     """Weight in the logits of the teacher's opinion as it is remembered (see
     ``teaching.opinions``); 0 for a network that does not know it."""
 
+    opinions_of_kinds: bool = True
+    """Whether opinions have a say in what kind it is. Without, they only tell the labels of a kind
+    apart: of kinds there are recordings enough, and what labels taught hears a new one sooner."""
+
     opinion_gate: tuple[float, float] = (-6.5, 6.0)
     """What opens the gate of opinions, as a logit: this, and so many times the distance between
     opinion and memory. Of recordings it has learnt from the network guesses the teacher's opinion
@@ -71,6 +75,10 @@ class Options(BaseModel):
 
     patience: float = Field(default=0.0, ge=0)
     """Once it is trained, taken off what opens the gates of units, for the same reason."""
+
+    opinion_reset: tuple[float, float] | None = None
+    """Once it is trained, all gates open by the second for each unit that opinion and memory are
+    further apart than the first: who hears that something else is on should forget what was."""
 
     dropout: float = Field(default=0.2, ge=0, lt=1)
     """How much of what is heard and remembered is dropped in training."""
@@ -83,6 +91,8 @@ class Remembering(StreamableNetwork, Remembers):
     caution = 0.0
     opinion_scale: Tensor
     opinion_mean: Tensor
+    shifts: Tensor
+    member: Tensor
 
     def __init__(self, n_mels: int, frames: int, labels: int, options: Options) -> None:
         super().__init__()
@@ -120,12 +130,17 @@ class Remembering(StreamableNetwork, Remembers):
             self.weight = options.opinions
             self.register_buffer("opinion_scale", torch.zeros(labels))
             self.register_buffer("opinion_mean", torch.zeros(labels))
+        # What is set up and not learnt stands in no checkpoint.
+        self.register_buffer("shifts", torch.zeros(labels), persistent=False)
+        self.within_kinds = bool(self.opinions) and not options.opinions_of_kinds
+        self.take_kinds([0] * labels)
         self.memory = options.memory + self.opinions if options.memory else 0
         if self.memory:
             self.candidate = nn.Linear(options.hidden, options.memory)
             self.gate = nn.Linear(2 * self.memory, self.units)
             nn.init.constant_(self.gate.bias, _GATE_BIAS)
             self.opinion_gate, self.patience = options.opinion_gate, options.patience
+            self.opinion_reset = options.opinion_reset
         self.answer = nn.Linear(options.hidden + options.memory, labels)
         self.settle()
 
@@ -206,6 +221,21 @@ class Remembering(StreamableNetwork, Remembers):
             super().take_caution(caution)
         self.caution = caution
 
+    def take_kinds(self, kinds: Sequence[int]) -> None:
+        """Know of which kind each label is, kinds by number: ``[labels]``."""
+        numbers = torch.tensor([*kinds])
+        member = nn.functional.one_hot(numbers).to(self.shifts)
+        self.register_buffer("member", member, persistent=False)
+
+    @torch.no_grad()
+    def take_shifts(self, shifts: Tensor) -> None:
+        """Once it is trained, add ``shifts`` ``[labels]`` to what it says in the end."""
+        if self.within_kinds:
+            # Not to what labels taught: kinds are told by that before they are shifted.
+            self.shifts.add_(shifts.to(self.shifts))
+        else:
+            super().take_shifts(shifts)
+
     def take_opinions(self, mean: Tensor, scale: Tensor) -> None:
         """Know how opinions are told: as logits less ``mean``, times ``scale`` (``[labels]``)."""
         self.opinion_mean.copy_(mean)
@@ -254,7 +284,19 @@ class Remembering(StreamableNetwork, Remembers):
         return known, held[..., self.units :] * self.opinion_scale + self.opinion_mean
 
     def _together(self, known: Tensor, opined: Tensor | None) -> Tensor:
-        return known if opined is None else known + self.weight * opined
+        if opined is None:
+            return known
+        said = known + self.weight * opined
+        if not self.within_kinds:
+            return said
+        return said + (self._of_kinds(known) - self._of_kinds(said)) @ self.member.T + self.shifts
+
+    def _of_kinds(self, logits: Tensor) -> Tensor:
+        """The logarithm of what each kind's labels have together, ``[..., kinds]``."""
+        top = logits.amax(dim=-1, keepdim=True)
+        shares = torch.exp(logits - top) @ self.member
+        # What is 88 below the top leaves nothing, and of that there is no logarithm.
+        return shares.clamp(min=torch.finfo(shares.dtype).tiny).log() + top
 
     def _said(self, heard: Tensor, held: Tensor) -> Tensor:
         return self._together(*self._answers(nn.Identity(), heard, held))
@@ -290,6 +332,9 @@ class Remembering(StreamableNetwork, Remembers):
             first, rise = self.opinion_gate
             opinions = (first + rise * distance).expand(-1, self.opinions)
             opening = torch.cat([opening, opinions], dim=1)
+            if self.opinion_reset and not self.gate.training:
+                beyond, rise = self.opinion_reset
+                opening = opening + rise * (distance - beyond).clamp(min=0.0)
         return before + torch.sigmoid(opening) * new
 
 
