@@ -23,6 +23,8 @@ if TYPE_CHECKING:
 
 _NEEDED = ("torch", "torchaudio", "onnxruntime", "ai_edge_litert")
 
+YAMNET_ALONE = "YAMNet alone, without musicnn"
+
 VARIANTS: dict[str, dict[str, Any]] = {
     "the recipe": {},
     "without the teacher's embedding and opinions": {"teaching": {"embedding": 0.0}},
@@ -33,7 +35,13 @@ VARIANTS: dict[str, dict[str, Any]] = {
     "opinions are predicted, but no part of the logits": {
         "network": {"options": {"opinions": 0.0}}
     },
-    "a little generated music in the teacher's opinion": {"teaching": {"opinion_generated": 0.1}},
+    "opinions have a say in kinds": {"network": {"options": {"opinions_of_kinds": True}}},
+    "gates do not open wide where opinions are far": {
+        "network": {"options": {"opinion_reset": None}}
+    },
+    YAMNET_ALONE: {},
+    "no generated music in the teachers' opinion": {"teaching": {"opinion_generated": 0.0}},
+    "the opinion's penalty by what groups held out ask for": {"teaching": {"opinion_penalty": 0.0}},
     "without unlabelled music": {"teaching": {"unlabelled": 0.0}},
     "prompts of generated music taken at their word": {"teaching": {"generated": 0.0}},
     "labels of real recordings as they are": {"teaching": {"real": 0.0}},
@@ -58,7 +66,7 @@ VARIANTS: dict[str, dict[str, Any]] = {
         "network": {"options": {"widths": [12, 24, 32, 48], "vector": 96, "hidden": 128}}
     },
 }
-"""What is changed, by name: tables of the recipe with their keys."""
+"""What is changed, by name: tables of the recipe with their keys, or who is asked."""
 
 
 def parser() -> argparse.ArgumentParser:
@@ -91,6 +99,7 @@ def _run(chosen: argparse.Namespace) -> None:
     from genred_train.console import Console
     from genred_train.data.cache import default_folder
     from genred_train.evaluation import folds
+    from genred_train.teacher.panel import ordered
 
     names = chosen.only or list(VARIANTS)
     strange = [name for name in names if name not in VARIANTS]
@@ -108,7 +117,7 @@ def _run(chosen: argparse.Namespace) -> None:
             count=chosen.folds,
             device="cpu",
             threads=chosen.threads,
-            teachers=tuple(chosen.teacher),
+            teachers=tuple(ordered(chosen.teacher)[: 1 if name == YAMNET_ALONE else None]),
             unlabelled=chosen.unlabelled,
             first=1,
         )
