@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import math
+
 import numpy as np
 import onnx
 import pytest
@@ -60,6 +62,17 @@ def metadata(step: Step) -> ModelMetadata:
     )
 
 
+def streamed(made: networks.base.Network, frames: torch.Tensor, hop: int) -> torch.Tensor:
+    """The decisions ``[batch, steps, labels]`` of a stream, ``hop`` frames at a time."""
+    kept = [torch.zeros(len(frames), *shape) for shape in made.memory_shapes(hop)]
+    said = []
+    with torch.no_grad():
+        for start in range(0, frames.shape[2], hop):
+            logits, kept = made.step(frames[:, :, start : start + hop], kept)
+            said.append(logits)
+    return torch.stack(said, dim=1)
+
+
 @pytest.mark.parametrize("hop", [STEP, 40, 80], ids=["4", "2", "1 a second"])
 @pytest.mark.parametrize("memory", [32, 0], ids=["memory", "none"])
 @pytest.mark.parametrize("opinions", [0.7, 0.0], ids=["opinions", "none"])
@@ -68,18 +81,14 @@ def test_a_stream_is_the_whole_passage(opinions, memory, hop):
     made = network(memory=memory, opinions=opinions, patience=opinions, opinion_reset=(0.5, 3.0))
     made.take_caution(0.75 if memory else 0.0)
     frames = torch.randn(3, 64, hop * 11)
-    kept = [torch.zeros(3, *shape) for shape in made.memory_shapes(hop)]
-    assert all(each.numel() for each in kept)
-    said = []
+    assert all(math.prod(shape) for shape in made.memory_shapes(hop))
+    said = streamed(made, frames, hop)
     with torch.no_grad():
-        for step in range(11):
-            logits, kept = made.step(frames[:, :, step * hop : (step + 1) * hop], kept)
-            said.append(logits)
         # A window is whole when 80 frames are heard; 78 of them are looked at.
         whole = made.listen(frames[:, :, 2:], hop).logits
         alone = made(frames[:, :, 2:80])
     first = 80 // hop - 1
-    torch.testing.assert_close(torch.stack(said[first:], dim=1), whole, atol=1e-5, rtol=1e-5)
+    torch.testing.assert_close(said[:, first:], whole, atol=1e-5, rtol=1e-5)
     torch.testing.assert_close(whole[:, 0], alone, atol=1e-5, rtol=1e-5)
 
 
@@ -199,14 +208,9 @@ def test_opinions_that_only_tell_labels_of_a_kind_apart():
     )
     # Shifts come last, as those do that folds' answers are corrected by.
     torch.testing.assert_close(shifted, said.logits + shifts)
-    kept, stepped = [torch.zeros(2, *shape) for shape in made.memory_shapes(STEP)], []
-    padded = torch.cat([torch.randn(2, 64, 2), frames], dim=2)
-    with torch.no_grad():
-        for step in range(10):
-            logits, kept = made.step(padded[:, :, step * STEP : (step + 1) * STEP], kept)
-            stepped.append(logits)
+    stepped = streamed(made, torch.cat([torch.randn(2, 64, 2), frames], dim=2), STEP)
     # Logarithms of sums of exponentials have a digit less than what they are of.
-    torch.testing.assert_close(torch.stack(stepped[3:], dim=1), shifted, atol=1e-4, rtol=1e-4)
+    torch.testing.assert_close(stepped[:, 3:], shifted, atol=1e-4, rtol=1e-4)
 
 
 def test_a_kind_that_is_all_but_ruled_out_leaves_numbers():

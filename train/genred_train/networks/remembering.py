@@ -11,7 +11,8 @@ With a teacher there is a second way to the logits: the network predicts what th
 each second, and remembers that too, behind one gate that opens by the distance between what is
 predicted now and what is remembered. Nothing of it learns from labels. Both are trained apart, and
 added in the end (a product of experts: Hinton, 2002). Labels of few recordings are soon known by
-heart; what the teacher has to say is not.
+heart; what the teacher has to say is not. It may be left out of what kind a sound is, of which
+there are recordings enough, and may open all gates where something else comes on.
 """
 
 from __future__ import annotations
