@@ -162,6 +162,7 @@ class Analyser:
         self._belief, self._heard, self.judges = belief, heard, judges
         self._steady = np.array([judge.steady for judge in judges], np.int64)
         self._enter = np.array([each.enter for each in by]).reshape(-1, 1)
+        self._kind_enter = np.array([each.kind_enter for each in by]).reshape(-1, 1)
         self._exit = np.array([each.exit for each in by]).reshape(-1, 1)
         self._silence = np.array([each.silence_dbfs for each in by])
         hop_s = metadata.hop / metadata.sample_rate
@@ -177,6 +178,11 @@ class Analyser:
     def batch(self) -> int:
         """Rows that one :meth:`take` judges at most."""
         return self._stream.batch
+
+    @property
+    def confidences(self) -> NDArray[np.float64]:
+        """How sure it is of what is on by each row ``[rows]``; 0 where nothing is."""
+        return self._standing.confidence
 
     @property
     def inbox(self) -> Floats:
@@ -228,7 +234,9 @@ class Analyser:
         # Nearly always all goes on as it was. That is seen and set down for all rows at once; the
         # others are judged one by one, and theirs is the belief that is computed anew.
         standing = self._steady[where]
-        holds, sure = self._holding.of(shown, self._enter[where], self._exit[where], standing)
+        holds, sure = self._holding.of(
+            shown, self._enter[where], self._kind_enter[where], self._exit[where], standing
+        )
         steady = holds & whole & (levels >= self._silence[where])
         opened, changes = whole, {}
         if steady.all():
@@ -281,7 +289,7 @@ class Analyser:
             believed[hop] = belief[0]
         self._belief[row] = belief[0]
         shown = smoother.shown(believed, *self._temperatures)
-        firm = self._holding.holds(shown, self._enter[one], self._exit[one])
+        firm = self._holding.holds(shown, self._enter[one], self._kind_enter[one], self._exit[one])
         firm &= (whole & (levels >= self._silence[row]))[:, None]
         sure = self._holding.sure(shown)
         columns = (levels.tolist(), peaks.tolist(), sure.tolist(), firm.tolist())

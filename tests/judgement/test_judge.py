@@ -137,6 +137,17 @@ def test_a_genre_stays_until_it_is_left_whatever_another_has_reached():
     assert hear(0.15, 0.8, 0.05) == ("rock", "music")
 
 
+def test_a_kind_may_be_sure_sooner_than_a_label():
+    hear = genres(BY.model_copy(update={"enter": 0.6, "kind_enter": 0.5, "exit": 0.2}))
+    assert hear(0.05, 0.05, 0.9) == ("speech", "speech")
+    # No genre is sure, and speech likely enough to stay; but it is music, more likely than not.
+    assert hear(0.3, 0.25, 0.45) == (UNKNOWN, "music")
+    late = genres(BY.model_copy(update={"enter": 0.6, "kind_enter": 0.7, "exit": 0.2}))
+    assert late(0.05, 0.05, 0.9) == ("speech", "speech")
+    assert late(0.35, 0.3, 0.35, hops=20) == ("speech", "speech")
+    assert late(0.4, 0.4, 0.2) == (UNKNOWN, "music")
+
+
 def test_unknown_at_the_beginning_is_no_news():
     listener = Listener().hear(np.float32([0.34, 0.33, 0.33]), 40)
     assert listener.told == []
@@ -205,23 +216,24 @@ def test_segments_follow_each_other_without_gap_or_overlap():
         assert after.segment.label != before.segment.label
 
 
-def test_what_goes_on_is_what_would_be_said_again():
+@pytest.mark.parametrize("kind_enter", [0.55, 0.5, 0.75])
+def test_what_goes_on_is_what_would_be_said_again(kind_enter):
     """Many judges, those of whom it is told that all goes on not asked, against asking each."""
     labels = [("jazz", "music"), ("talk", "speech"), ("rock", "music"), ("hum", "noise")]
     meta = tiny_model.metadata(labels=[LabelInfo(name=n, kind=k) for n, k in labels])
-    by = BY.model_copy(update={"enter": 0.55, "exit": 0.35})
+    by = BY.model_copy(update={"enter": 0.55, "kind_enter": kind_enter, "exit": 0.35})
     feeds, rng = 12, np.random.default_rng(5)
     standing, holding = Standing(meta, feeds), Holding(meta.labels)
     some = [Judge(meta, by, standing, row) for row in range(feeds)]
     all_ = [Judge(meta, by) for _ in range(feeds)]
-    enter, leave = np.full((feeds, 1), by.enter), np.full((feeds, 1), by.exit)
+    limits = [np.full((feeds, 1), each) for each in (by.enter, by.kind_enter, by.exit)]
     said, walk = Counter(), np.zeros((feeds, 4))
     for end in np.arange(1, 600) * HOP:
         walk = 0.9 * walk + rng.normal(0, 0.6, walk.shape)
         belief = np.exp(walk).astype(np.float32)
         belief /= belief.sum(axis=1, keepdims=True)
         number = np.array([judge.steady for judge in some])
-        goes_on, sure = holding.of(belief, enter, leave, number)
+        goes_on, sure = holding.of(belief, *limits, number)
         rows = np.flatnonzero(goes_on)
         standing.hold(rows, rows, belief[rows], sure[rows], np.full(len(rows), end))
         for row, judge in enumerate(all_):

@@ -270,6 +270,40 @@ def test_tuning_finds_a_judgement_that_is_liked_better(recorded):
             np.testing.assert_allclose(values, best.figures[name][key], atol=1e-6)
 
 
+def test_tuning_goes_on_to_what_is_beside_until_nothing_is_better(recorded, monkeypatch):
+    """Step by step, thresholds and filters alike, to the one judgement that is liked best."""
+    search = tuning.Search((1, 1), steps=40)
+    grid = {
+        **{name: getattr(search, name) for name in tuning.FILTER},
+        **tuning.THRESHOLDS,
+    }
+    aim = {name: steps[-2] for name, steps in grid.items()}
+    asked = []
+
+    def tried(_recorded, advice, thresholds, _seed):
+        for each in thresholds:
+            judging = advice.model_copy(update=each)
+            asked.append(tuple(getattr(judging, name) for name in grid))
+            away = sum(
+                abs(steps.index(getattr(judging, name)) - steps.index(aim[name]))
+                for name, steps in grid.items()
+            )
+            figures = {
+                "label_right": 1 - away / 100,
+                **dict.fromkeys(("kind_right", "speech_against_music", "unknown_deserved"), 1.0),
+                **dict.fromkeys(("ece", "unknown"), 0.0),
+                "changes": {"false_an_hour": 0.0, "delay_s": {"median": 0.0}},
+            }
+            yield tuning.Trial(judging, figures)
+
+    monkeypatch.setattr(tuning, "_tried", tried)
+    best, trials = tuning.tune(recorded, 0, lambda *_: None, search)
+    assert {name: getattr(best.judging, name) for name in grid} == aim
+    # Where it stands nothing is asked twice.
+    climbed = asked[-len(trials) + search.best :]
+    assert len(set(climbed)) == len(climbed)
+
+
 def test_a_part_is_judged_by_what_suits_the_others(signs, programmes, recorded):
     """What is right about one part and wrong about the other is judged by the other's liking."""
     search = quick(1, 4)

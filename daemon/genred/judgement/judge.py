@@ -48,15 +48,17 @@ class Holding:
         self._kinds = np.arange(len(names))
         self._member = np.eye(len(names), dtype=np.float32)[self._kind]
 
-    def holds(self, belief: Floats, enter: Times, leave: Times) -> NDArray[np.bool_]:
+    def holds(
+        self, belief: Floats, enter: Times, kind_enter: Times, leave: Times
+    ) -> NDArray[np.bool_]:
         """Of each ``belief`` ``[any, labels]``, what could stand ``[any, labels + kinds + 1]``.
 
-        ``enter`` and ``leave`` (``exit``) are ``[any, 1]``. Columns are numbered as
-        :attr:`Judge.steady` numbers them.
+        ``enter``, ``kind_enter`` and ``leave`` (``exit``) are ``[any, 1]``. Columns are numbered
+        as :attr:`Judge.steady` numbers them.
         """
         labels, kinds = self._member.shape
         mass = belief @ self._member
-        sure = mass >= enter
+        sure = mass >= kind_enter
         none = ~sure.any(axis=1, keepdims=True)
         # The first of the kinds that are sure; where none is, the number after the last.
         first = np.where(none, kinds, sure.argmax(axis=1)[:, None])
@@ -71,14 +73,20 @@ class Holding:
         return found
 
     def of(
-        self, belief: Floats, enter: Times, leave: Times, standing: NDArray[np.int64]
+        self,
+        belief: Floats,
+        enter: Times,
+        kind_enter: Times,
+        leave: Times,
+        standing: NDArray[np.int64],
     ) -> tuple[NDArray[np.bool_], Floats]:
         """Does what stands with each ``belief`` go on, and how sure is it of that.
 
         ``standing`` ``[feeds]`` are numbers of :attr:`Judge.steady`; -1 does not go on.
         """
         places = np.arange(len(belief))
-        goes_on = self.holds(belief, enter, leave)[places, standing] & (standing >= 0)
+        goes_on = self.holds(belief, enter, kind_enter, leave)[places, standing]
+        goes_on &= standing >= 0
         return goes_on, self.sure(belief)[places, standing]
 
     def sure(self, belief: Floats) -> Floats:
@@ -326,9 +334,9 @@ class Judge:
         return float(belief[self._members[kind]].sum())
 
     def _sure_kind(self, belief: Floats) -> str | None:
-        """The kind of which the sound is, as surely as a label must be to be said."""
+        """The kind of which the sound surely is."""
         for kind in self._members:
-            if self._mass(belief, kind) >= self.by.enter:
+            if self._mass(belief, kind) >= self.by.kind_enter:
                 return kind
         return None
 

@@ -74,15 +74,17 @@ class Calibration(_Part):
 class Judging(_Part):
     """How a daemon should judge by this model, found on streams that the model had not heard.
 
-    The first six are keys of the setting ``[judgement]`` and give way to what is
+    All but temperatures are keys of the setting ``[judgement]`` and give way to what is
     set there; the temperatures make the smoothed belief as sure as it is right (see
     :mod:`genred.judgement.smoother`).
     """
 
     mean_duration_s: float = Field(gt=0)
     evidence: float = Field(gt=0, le=1)
-    kind_evidence: float = Field(gt=0, le=1)
+    kind_evidence: float = Field(gt=0, le=4)
     enter: float = Field(gt=0, lt=1)
+    kind_enter: float | None = Field(default=None, gt=0, lt=1)
+    """None in models of before there was such a setting: as sure as a label must be."""
     exit: float = Field(gt=0, lt=1)
     unknown_after_s: float = Field(ge=0)
     kind_temperature: float = Field(default=1.0, gt=0)
@@ -92,7 +94,8 @@ class Judging(_Part):
     def settings(self) -> dict[str, float]:
         """The keys of ``[judgement]`` among them."""
         temperatures = {"kind_temperature", "label_temperature", "doubt_temperature"}
-        return self.model_dump(exclude=temperatures)
+        found = self.model_dump(exclude=temperatures)
+        return found | {"kind_enter": self.enter if self.kind_enter is None else self.kind_enter}
 
 
 class Network(_Part):

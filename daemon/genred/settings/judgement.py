@@ -35,11 +35,16 @@ class _Keys(Section):
     """Weight of one decision between labels of a kind, as genres of music. Windows overlap, so
     that decisions repeat each other: about hop divided by window counts each second once."""
 
-    kind_evidence: float = Field(default=0.25, gt=0, le=1)
-    """Weight of one decision between kinds: music, speech and noise."""
+    kind_evidence: float = Field(default=0.25, gt=0, le=4)
+    """Weight of one decision between kinds: music, speech and noise. A network that is less sure
+    of kinds than it is right has more than 1 here."""
 
     enter: float = Field(default=0.6, gt=0, lt=1)
     """A label is said when its smoothed probability reaches this."""
+
+    kind_enter: float = Field(default=0.6, gt=0, lt=1)
+    """A kind is sure when its labels together reach this: what was said of another kind is over
+    then, and `unknown` is of this kind until a label of it is sure."""
 
     exit: float = Field(default=0.35, gt=0, lt=1)
     """A label that is said stays until its smoothed probability falls below this."""

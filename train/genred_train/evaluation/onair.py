@@ -129,31 +129,49 @@ def listen(
     analyser = Analyser(model, by or [JudgementSettings()] * feeds)
     heard = blank(metadata, programmes, steps)
     number = {name: n for n, name in enumerate(heard.labels)}
-    sounds = [hops(programme.blocks(), metadata.hop) for programme in programmes]
-    audio = np.empty((feeds, metadata.hop), np.float32)
-    rows = list(range(feeds))
+    # A programme that several feeds hear is played once.
+    played = {id(programme): programme for programme in programmes}
+    places = {each: place for place, each in enumerate(played)}
+    which = np.array([places[id(programme)] for programme in programmes])
+    sounds = [hops(programme.blocks(), metadata.hop) for programme in played.values()]
+    audio = np.empty((len(sounds), metadata.hop), np.float32)
+    batches = [
+        range(start, min(start + analyser.batch, feeds))
+        for start in range(0, feeds, analyser.batch)
+    ]
+    # What stands changes seldom: only where something was judged is it asked for anew.
+    said, said_kind = np.full((2, feeds), NOTHING, np.int8)
     for step in range(steps):
-        for row, sound in enumerate(sounds):
-            audio[row] = next(sound)
-        ends = [(step + 1) * hop_s] * feeds
-        for decision in analyser.step(rows, audio, ends):
-            row = decision.row
-            if decision.raw is not None:
-                raw = int(decision.raw.argmax())
-                heard.raw[row, step] = raw
-                heard.raw_confidence[row, step] = decision.raw[raw]
-            if decision.smoothed is not None:
-                best = int(decision.smoothed.argmax())
-                heard.best[row, step] = best
-                heard.best_confidence[row, step] = decision.smoothed[best]
-            segment = analyser.judges[row].segment
-            if segment is not None:
-                heard.said[row, step] = number[segment.label]
-                heard.said_kind[row, step] = KINDS.index(segment.kind)
-                heard.confidence[row, step] = segment.confidence
+        for place, sound in enumerate(sounds):
+            audio[place] = next(sound)
+        for rows in batches:
+            those = slice(rows.start, rows.stop)
+            analyser.inbox[: len(rows)] = audio[which[those]]
+            judged = analyser.take(rows, [(step + 1) * hop_s] * len(rows))
+            for place in judged.changes:
+                row = rows[place]
+                segment = analyser.judges[row].segment
+                if segment is not None:
+                    said[row] = number[segment.label]
+                    said_kind[row] = KINDS.index(segment.kind)
+            _note(heard.raw[those], heard.raw_confidence[those], step, judged.raw, judged.heard)
+            _note(
+                heard.best[those], heard.best_confidence[those], step, judged.smoothed, judged.whole
+            )
+        heard.said[:, step], heard.said_kind[:, step] = said, said_kind
+        heard.confidence[:, step] = analyser.confidences
         if step % 240 == 0 or step == steps - 1:
             progress(step + 1, steps)
     return heard
+
+
+def _note(
+    likeliest: NDArray[np.int8], sure: Floats, step: int, told: Floats, counts: NDArray[np.bool_]
+) -> None:
+    """Write down the likeliest labels of a step, and how likely they are, where it ``counts``."""
+    best = told.argmax(axis=1)
+    likeliest[:, step] = np.where(counts, best, NOTHING)
+    sure[:, step] = np.where(counts, np.take_along_axis(told, best[:, None], axis=1)[:, 0], 0.0)
 
 
 def alone(

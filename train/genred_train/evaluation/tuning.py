@@ -4,7 +4,7 @@ Every combination of filters (:class:`Search`) is run over the recorded answers 
 its temperatures are fitted. With each a few combinations of :data:`THRESHOLDS` are tried on the
 daemon's own path and some of the programmes; with those filters that a listener would like best
 (:func:`liking`), many more on all of them. From the best of these it goes on step by step to a
-better one beside it, and that is recommended.
+better one beside it, filters included, and where there is none, that is recommended.
 """
 
 from __future__ import annotations
@@ -32,8 +32,9 @@ if TYPE_CHECKING:
 
 THRESHOLDS: Final[dict[str, tuple[float, ...]]] = {
     "enter": (0.35, 0.42, 0.5, 0.55, 0.6, 0.65, 0.7, 0.75, 0.8),
-    "exit": (0.003, 0.005, 0.01, 0.02, 0.03, 0.05, 0.1, 0.2),
-    "unknown_after_s": (2.0, 4.0, 8.0),
+    "kind_enter": (0.5, 0.6, 0.7, 0.8),
+    "exit": (0.003, 0.005, 0.01, 0.015, 0.02, 0.03, 0.05, 0.1, 0.2),
+    "unknown_after_s": (2.0, 4.0, 8.0, 16.0),
 }
 
 
@@ -44,15 +45,15 @@ class Search:
     tried: tuple[int, int] = (8, 48)
     """Thresholds tried with each filter, drawn from all combinations, and with the best filters."""
 
-    mean_duration_s: tuple[float, ...] = (1.0, 2.5, 5.0, 10.0, 20.0)
-    evidence: tuple[float, ...] = (0.06, 0.12, 0.18, 0.25, 0.5)
-    kind_evidence: tuple[float, ...] = (1.0,)
+    mean_duration_s: tuple[float, ...] = (2.5, 5.0, 7.0, 10.0)
+    evidence: tuple[float, ...] = (0.12, 0.18, 0.25, 0.35)
+    kind_evidence: tuple[float, ...] = (1.0, 1.25, 1.5)
 
     best: int = 3
     """How many filters the best are."""
 
-    steps: int = 3
-    """How often the best judgement is asked for a better one beside it."""
+    steps: int = 12
+    """How often, at most, the best judgement is asked for a better one beside it."""
 
     first_look: int = 4
     """Which filters are best is seen on one in so many of the programmes."""
@@ -149,25 +150,55 @@ def tune(
     ]
     best = sorted(range(len(filters)), key=lambda number: -likings[number])[:last]
     trials = [trial for number in best for trial in tried(recorded, number, many)]
+    standing = max(trials, key=lambda trial: trial.liking)
     for _ in range(search.steps):
-        standing = max(trials, key=lambda trial: trial.liking).judging
         known = [trial.judging for trial in trials]
-        near = [each for each in _near(standing) if standing.model_copy(update=each) not in known]
-        if near:
-            trials += _tried(recorded, standing, near, seed)
+        near = [each for each in _near(standing.judging, filters) if each not in known]
+        for beside in _alike(near):
+            trials += _tried(recorded, beside[0], [_thresholds(each) for each in beside], seed)
+        better = max(trials, key=lambda trial: trial.liking)
+        if better is standing:
+            break
+        standing = better
     trials.sort(key=lambda trial: -trial.liking)
     return trials[0], trials
 
 
-def _near(judging: Judging) -> list[dict[str, float]]:
-    """The thresholds of ``judging``, with one of them a step higher or lower."""
-    now = {name: getattr(judging, name) for name in THRESHOLDS}
-    return [
-        {**now, name: steps[place]}
+def _thresholds(judging: Judging) -> dict[str, float]:
+    return {name: getattr(judging, name) for name in THRESHOLDS}
+
+
+def _near(judging: Judging, filters: Sequence[Judging]) -> list[Judging]:
+    """``judging`` with one threshold, or one setting of its filter, a step higher or lower."""
+    now = _thresholds(judging)
+    found = [
+        judging.model_copy(update={name: steps[place]})
         for name, steps in THRESHOLDS.items()
         for place in (steps.index(now[name]) - 1, steps.index(now[name]) + 1)
         if 0 <= place < len(steps)
     ]
+    for name in FILTER:
+        others = [other for other in FILTER if other != name]
+        line = sorted(
+            (each for each in filters if _same(each, judging, others)),
+            key=lambda each: float(getattr(each, name)),
+        )
+        place = next(n for n, each in enumerate(line) if _same(each, judging, FILTER))
+        beside = [*line[max(place - 1, 0) : place], *line[place + 1 : place + 2]]
+        found += [each.model_copy(update=now) for each in beside]
+    return found
+
+
+def _same(one: Judging, other: Judging, names: Sequence[str]) -> bool:
+    return all(getattr(one, name) == getattr(other, name) for name in names)
+
+
+def _alike(judgings: Sequence[Judging]) -> list[list[Judging]]:
+    """Those of one filter together: they can be tried side by side."""
+    found: dict[tuple[float, ...], list[Judging]] = {}
+    for each in judgings:
+        found.setdefault(tuple(getattr(each, name) for name in FILTER), []).append(each)
+    return list(found.values())
 
 
 def unheard(
@@ -214,7 +245,11 @@ def candidates(recorded: Recorded, search: Search = WHOLE) -> list[Judging]:
     for number, each in enumerate(grid):
         belief = beliefs[:, number][counted].astype(np.float32)
         temperatures = _fit(smoother, belief, truth[counted])
-        found.append(Judging(**each, enter=0.5, exit=0.2, unknown_after_s=2.0, **temperatures))
+        found.append(
+            Judging(
+                **each, enter=0.5, kind_enter=0.5, exit=0.2, unknown_after_s=2.0, **temperatures
+            )
+        )
     return found
 
 
