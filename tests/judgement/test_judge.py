@@ -148,6 +148,14 @@ def test_a_kind_may_be_sure_sooner_than_a_label():
     assert late(0.4, 0.4, 0.2) == (UNKNOWN, "music")
 
 
+def test_the_only_label_of_a_kind_is_not_unknown_first():
+    hear = genres(BY.model_copy(update={"enter": 0.7, "kind_enter": 0.5, "exit": 0.1}))
+    assert hear(0.9, 0.05, 0.05) == ("jazz", "music")
+    assert hear(0.2, 0.2, 0.6, hops=20) == ("jazz", "music")
+    assert hear(0.15, 0.1, 0.75) == ("speech", "speech")
+    assert hear(0.3, 0.25, 0.45) == (UNKNOWN, "music")
+
+
 def test_unknown_at_the_beginning_is_no_news():
     listener = Listener().hear(np.float32([0.34, 0.33, 0.33]), 40)
     assert listener.told == []

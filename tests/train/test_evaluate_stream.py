@@ -276,6 +276,7 @@ def test_tuning_goes_on_to_what_is_beside_until_nothing_is_better(recorded, monk
     grid = {
         **{name: getattr(search, name) for name in tuning.FILTER},
         **tuning.THRESHOLDS,
+        "kind_temperature": tuning.TEMPERATURES,
     }
     aim = {name: steps[-2] for name, steps in grid.items()}
     asked = []

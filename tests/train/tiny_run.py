@@ -37,7 +37,8 @@ class TinyRun:
 
 def quick(few: int, many: int) -> tuning.Search:
     """A search of two filters, with so many thresholds tried with each and with the better ones."""
-    return tuning.Search((few, many), mean_duration_s=(2.5,), evidence=(0.12, 0.5), steps=1)
+    grid = {"mean_duration_s": (2.5,), "evidence": (0.12, 0.5), "kind_evidence": (1.0,)}
+    return tuning.Search((few, many), **grid, steps=1)
 
 
 def quiet() -> Console:

@@ -47,6 +47,7 @@ class Holding:
         self._kind = np.array([names.index(kind) for kind in kinds])
         self._kinds = np.arange(len(names))
         self._member = np.eye(len(names), dtype=np.float32)[self._kind]
+        self._single = self._member.sum(axis=0) == 1
 
     def holds(
         self, belief: Floats, enter: Times, kind_enter: Times, leave: Times
@@ -58,7 +59,7 @@ class Holding:
         """
         labels, kinds = self._member.shape
         mass = belief @ self._member
-        sure = mass >= kind_enter
+        sure = mass >= np.where(self._single, enter, kind_enter)
         none = ~sure.any(axis=1, keepdims=True)
         # The first of the kinds that are sure; where none is, the number after the last.
         first = np.where(none, kinds, sure.argmax(axis=1)[:, None])
@@ -336,7 +337,9 @@ class Judge:
     def _sure_kind(self, belief: Floats) -> str | None:
         """The kind of which the sound surely is."""
         for kind in self._members:
-            if self._mass(belief, kind) >= self.by.kind_enter:
+            # A kind of one label is sure when that is: it would be unknown for a moment before.
+            single = len(self._members[kind]) == 1
+            if self._mass(belief, kind) >= (self.by.enter if single else self.by.kind_enter):
                 return kind
         return None
 

@@ -43,8 +43,8 @@ class _Keys(Section):
     """A label is said when its smoothed probability reaches this."""
 
     kind_enter: float = Field(default=0.6, gt=0, lt=1)
-    """A kind is sure when its labels together reach this: what was said of another kind is over
-    then, and `unknown` is of this kind until a label of it is sure."""
+    """A kind of several labels, as music, is sure when they reach this together: what was said of
+    another kind is over then, and `unknown` is of this kind until a label of it is sure."""
 
     exit: float = Field(default=0.35, gt=0, lt=1)
     """A label that is said stays until its smoothed probability falls below this."""
