@@ -211,7 +211,7 @@ def _keep(path: Path, judging: Judging, told: dict[str, Any]) -> None:
     if (file.parent / outcome.METRICS).exists():
         metrics = outcome.figures_of(file.parent)
         metrics["model"]["bytes"] = file.stat().st_size
-        metrics["judging"] = judging.model_dump()
+        metrics["judging"] = judging.model_dump(exclude_none=True)
         metrics["tuning"] = told
         # What was heard with another judgement is no longer true of this file.
         metrics.pop("stream", None)

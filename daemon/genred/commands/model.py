@@ -34,6 +34,7 @@ def run(args: argparse.Namespace) -> int:
         return 0
     file = model.path / "model.onnx" if model.path.is_dir() else model.path
     front_end = metadata.front_end
+    judging = metadata.judging.model_dump(exclude_none=True) if metadata.judging else {}
     kinds: dict[str, list[str]] = {}
     for label in metadata.labels:
         kinds.setdefault(label.kind.value, []).append(label.name)
@@ -49,9 +50,8 @@ def run(args: argparse.Namespace) -> int:
         "costs": f"{metadata.macs_per_second / 1e6:.1f} million multiply-adds a second of audio",
         **{kind: " ".join(names) for kind, names in kinds.items()},
         "temperature": f"{metadata.calibration.temperature:.3f}",
-        "judged by": ", ".join(f"{key} {value:g}" for key, value in metadata.judging)
-        if metadata.judging
-        else "the settings",
+        "judged by": ", ".join(f"{key} {value:g}" for key, value in judging.items())
+        or "the settings",
         "trained": f"{metadata.training.created}, seed {metadata.training.seed}, on data "
         f"{metadata.training.data_fingerprint[:12]}; the whole recipe: --json",
         "licence": metadata.license,
