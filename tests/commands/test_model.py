@@ -23,7 +23,7 @@ ADVICE = {
     ("judging", "told"),
     [
         (None, "judged by  the settings"),
-        (ADVICE, "kind_evidence 1.5, enter 0.65, exit 0.03"),
+        (ADVICE, "kind_evidence 1.5, enter 0.65, kind_enter 0.65, exit 0.03"),
         (ADVICE | {"kind_enter": 0.5}, "enter 0.65, kind_enter 0.5, exit 0.03"),
     ],
 )

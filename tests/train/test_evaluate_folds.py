@@ -211,7 +211,6 @@ class Deadly:
 def test_who_learns_from_validation_is_calibrated_by_folds(tmp_path, capsys, monkeypatch):
     """The temperature and the judgement come from what the folds' models said of their folds."""
     monkeypatch.setattr(tuning, "WHOLE", quick(1, 4))
-    monkeypatch.setattr(tuning, "APART", quick(1, 2))
     data = write_music(tmp_path / "data", artists=6)
     settings = {"epochs": 2, "crops_per_epoch": 96, "learn_validation": True, "select": "last"}
     made = recipe(training={**recipe().training.model_dump(), **settings})

@@ -64,7 +64,7 @@ def test_file_metrics_and_card_agree(folder, metadata, metrics):
 
 def test_the_card_tells_how_this_file_is_judged_by(folder, metadata, metrics):
     """What the daemon takes from the file is what the figures were measured with."""
-    judging = metadata.judging.model_dump(exclude_none=True) if metadata.judging else None
+    judging = metadata.judging.model_dump() if metadata.judging else None
     assert metrics.get("judging") == judging
     text = (folder / "MODEL_CARD.md").read_text()
     for picture in re.findall(r"\]\(([a-z]+\.png)\)", text):

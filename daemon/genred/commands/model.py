@@ -34,7 +34,7 @@ def run(args: argparse.Namespace) -> int:
         return 0
     file = model.path / "model.onnx" if model.path.is_dir() else model.path
     front_end = metadata.front_end
-    judging = metadata.judging.model_dump(exclude_none=True) if metadata.judging else {}
+    judging = metadata.judging.model_dump() if metadata.judging else {}
     kinds: dict[str, list[str]] = {}
     for label in metadata.labels:
         kinds.setdefault(label.kind.value, []).append(label.name)

@@ -83,19 +83,25 @@ class Judging(_Part):
     evidence: float = Field(gt=0, le=1)
     kind_evidence: float = Field(gt=0, le=4)
     enter: float = Field(gt=0, lt=1)
-    kind_enter: float | None = Field(default=None, gt=0, lt=1)
-    """None in models of before there was such a setting: as sure as a label must be."""
+    kind_enter: float = Field(gt=0, lt=1)
     exit: float = Field(gt=0, lt=1)
     unknown_after_s: float = Field(ge=0)
     kind_temperature: float = Field(default=1.0, gt=0)
     label_temperature: float = Field(default=1.0, gt=0)
     doubt_temperature: float = Field(default=1.0, gt=0)
 
+    @model_validator(mode="before")
+    @classmethod
+    def _of_before_kinds(cls, given: object) -> object:
+        """Models of before there was ``kind_enter`` name none: kinds waited for ``enter`` too."""
+        if isinstance(given, dict) and "enter" in given:
+            return {"kind_enter": given["enter"]} | given
+        return given
+
     def settings(self) -> dict[str, float]:
         """The keys of ``[judgement]`` among them."""
         temperatures = {"kind_temperature", "label_temperature", "doubt_temperature"}
-        found = self.model_dump(exclude=temperatures)
-        return found | {"kind_enter": self.enter if self.kind_enter is None else self.kind_enter}
+        return self.model_dump(exclude=temperatures)
 
 
 class Network(_Part):
