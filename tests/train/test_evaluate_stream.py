@@ -292,7 +292,7 @@ def test_tuning_goes_on_to_what_is_beside_until_nothing_is_better(recorded, monk
             figures = {
                 "label_right": 1 - away / 100,
                 **dict.fromkeys(("kind_right", "speech_against_music", "unknown_deserved"), 1.0),
-                **dict.fromkeys(("ece", "unknown"), 0.0),
+                **dict.fromkeys(("ece", "unknown", "wrong_and_sure"), 0.0),
                 "changes": {"false_an_hour": 0.0, "delay_s": {"median": 0.0}},
             }
             yield tuning.Trial(judging, figures)
@@ -303,6 +303,12 @@ def test_tuning_goes_on_to_what_is_beside_until_nothing_is_better(recorded, monk
     # Where it stands nothing is asked twice.
     climbed = asked[-len(trials) + search.best :]
     assert len(set(climbed)) == len(climbed)
+
+
+def test_who_is_wrong_and_sure_is_liked_less(recorded):
+    figures = tuning.as_it_is(recorded, 0).figures
+    surer = {**figures, "wrong_and_sure": figures["wrong_and_sure"] + 0.02}
+    assert tuning.liking(figures) - tuning.liking(surer) == pytest.approx(1.0)
 
 
 def test_a_part_is_judged_by_what_suits_the_others(recorded):
